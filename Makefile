@@ -1,0 +1,96 @@
+# Two commands matter: `make demo` shows everything once, `make test` proves it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCAL := $(VENV)/.ready-local
+DASHSCOPE_124 := tests/clients/dashscope-1.24/.venv
+HOME_DIR ?= .understudy
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-long test-pg15 test-sdk check bench bench-long format settings lock clean python-version
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+python-version:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else \
+	  "understudy needs Python 3.11 to 3.13; %s is %d.%d. Try: make PYTHON=python3.12 ..." % (sys.executable, v[0], v[1]))'
+
+# Two sets of locked wheels: what the service needs (demo, up), and that with every tool of development.
+define install
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary=:all: --require-hashes --no-deps -r requirements/$(1).txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+endef
+
+$(LOCAL): requirements/local.txt pyproject.toml | python-version
+	@echo "setting up $(VENV) to run the service (once; hash-locked wheels only)"
+	$(call install,local)
+
+$(READY): requirements/dev.txt pyproject.toml | python-version
+	@echo "setting up $(VENV) to test and develop (once; hash-locked wheels only)"
+	$(call install,dev)
+	@touch $(LOCAL)
+
+setup: $(READY) ## create .venv with everything, from the locked requirements
+
+demo: $(LOCAL) ## the whole story: speak, break, step back, prove it, write it down
+	@$(BIN)/understudy demo
+
+up: $(LOCAL) ## run everything on this machine until Ctrl-C
+	@$(BIN)/understudy up --home $(HOME_DIR)
+
+test: $(READY) ## all tests that need wheels only
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "(unit or integration or conformance or journey) and not long"
+
+# A second version of a client that dev.txt has in another one: an environment of its own.
+$(DASHSCOPE_124)/.ready: requirements/dashscope-1.24.txt | python-version
+	@echo "setting up $(DASHSCOPE_124) (once; hash-locked wheels only)"
+	@[ -x $(DASHSCOPE_124)/bin/python ] || $(PYTHON) -m venv $(DASHSCOPE_124)
+	@$(DASHSCOPE_124)/bin/python -m pip install -qq --disable-pip-version-check --only-binary=:all: --require-hashes --no-deps -r $<
+	@touch $@
+
+test-sdk: $(READY) $(DASHSCOPE_124)/.ready ## the vendors' own clients; needs node 20 or newer
+	@npm ci --prefix tests/clients/supabase-js --no-audit --no-fund --ignore-scripts
+	@CLIENTS_REQUIRED=1 $(BIN)/python -m pytest tests/clients
+
+test-long: $(READY) ## the tests that take minutes
+	@$(BIN)/python -m pytest -m long --timeout 1800
+
+test-pg15: $(READY) ## migrations on the distribution's Postgres 15
+	@$(BIN)/python -m pytest -m pg15 tests/pg15
+
+check: $(READY) ## format, lint, types, layering, playbook lint
+	@$(BIN)/ruff format --check src tests bench deploy
+	@$(BIN)/ruff check src tests bench deploy
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tests/repository_rules.py
+	@$(BIN)/python tests/migration_rules.py
+	@$(BIN)/understudy playbook lint
+	@$(BIN)/understudy playbook simulate --check
+
+bench: $(READY) ## benchmarks (BENCH="routes gateway" for some): prints tables; the fault table goes to docs/faults.md
+	@$(BIN)/python -m bench.run $(BENCH)
+
+bench-long: $(READY) ## detection of every fault, 20 runs each, a healthy soak, triggers over 10 million calls; an hour
+	@BENCH_LONG=1 $(BIN)/python -m bench.run detecting soak triggers
+
+format: $(READY) ## format and fix what can be fixed
+	@$(BIN)/ruff format src tests bench deploy
+	@$(BIN)/ruff check --fix src tests bench deploy
+
+settings: $(READY) ## write docs/settings.md from the code
+	@$(BIN)/understudy doctor --settings-markdown > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+
+lock: ## write the hash-locked requirements again (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/dev.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra local --extra codecs --extra build -c requirements/dev.txt pyproject.toml -o requirements/local.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/dashscope-1.24.in -o requirements/dashscope-1.24.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/litellm.in -o requirements/litellm.txt
+
+clean: ## remove the virtual environment and local state
+	@rm -rf $(VENV) $(DASHSCOPE_124) $(HOME_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
