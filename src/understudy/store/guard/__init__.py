@@ -1,0 +1,37 @@
+"""The guard's own store: incidents, journal, lease, outbox, inbox, operators; SQLite, or its own Postgres."""
+
+from __future__ import annotations
+
+from understudy.store.guard.backend import Backend
+from understudy.store.guard.opening import GUARD_FILE, open_guard_store
+from understudy.store.guard.postgres import PostgresBackend
+from understudy.store.guard.rows import (
+    TERMINAL_STATES,
+    AlertRow,
+    ChannelRow,
+    DeadLetter,
+    IncidentRow,
+    KnownGood,
+    Lease,
+    OperatorRow,
+)
+from understudy.store.guard.sqlite import SqliteBackend
+from understudy.store.guard.store import NO_INCIDENT, GuardStore
+
+__all__ = [
+    "GUARD_FILE",
+    "NO_INCIDENT",
+    "TERMINAL_STATES",
+    "AlertRow",
+    "Backend",
+    "ChannelRow",
+    "DeadLetter",
+    "GuardStore",
+    "IncidentRow",
+    "KnownGood",
+    "Lease",
+    "OperatorRow",
+    "PostgresBackend",
+    "SqliteBackend",
+    "open_guard_store",
+]
