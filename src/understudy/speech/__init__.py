@@ -1,0 +1,3 @@
+"""The rules of voices, generations and tasks; no HTTP, no SQL."""
+
+from __future__ import annotations

@@ -1,0 +1,29 @@
+"""What the active provider can do, as ``GET /languages`` tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from understudy.speech import languages
+from understudy.speech.context import SpeechContext
+
+
+def describe(ctx: SpeechContext) -> dict[str, Any]:
+    """Return the body of ``GET /languages``; it follows the live provider mode at once."""
+    provider = ctx.provider(ctx.mode.view().value)
+    able = provider.capabilities
+    return {
+        "languages": list(able.languages),
+        "default": languages.DEFAULT,
+        "provider": provider.name,
+        "capabilities": {
+            "supports_generate": True,
+            "supports_generate_stream": able.streaming,
+            "default_generate_mode": "stream" if able.streaming else "task",
+            "allow_generate_mode_toggle": able.streaming,
+            "max_text_chars": able.max_text_chars,
+            "supports_clone": able.clone,
+            "supports_design": able.design,
+        },
+        "transcription": {"enabled": False, "provider": None, "model": None},
+    }
