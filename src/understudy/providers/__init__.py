@@ -1,0 +1,3 @@
+"""Speech providers behind one interface."""
+
+from __future__ import annotations
