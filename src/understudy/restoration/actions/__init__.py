@@ -1,0 +1,3 @@
+"""What a rung of the ladder does."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Deployments that a restoration acts on."""
+
+from __future__ import annotations
