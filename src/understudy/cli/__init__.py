@@ -1,0 +1,3 @@
+"""One module a command group."""
+
+from __future__ import annotations

@@ -1,0 +1,254 @@
+"""One child process: started clean, ready by its own word, stopped in time, dead with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from understudy.clock import Clock
+from understudy.errors import ProcessError
+from understudy.logs import Redactor
+
+LOG_LIMIT_BYTES = 8 * 1024 * 1024
+READY_POLL_S = 0.02
+_TAIL_BYTES = 4096
+#: Only these variables of the starting shell reach a child; every setting comes from the environment file.
+_KEPT_VARIABLES = (
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+    "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONPATH",
+)  # fmt: skip
+#: Runs in the child before the program: the kernel kills it when its parent dies, even by kill -9. A parent
+#: that died before the call is seen by its process id. Done by exec, as a fork hook is unsafe beside threads.
+_BOUND_TO_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class ChildState(StrEnum):
+    """Where a process is in its life, as the control socket reports it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to start one process.
+
+    Parameters
+    ----------
+    argv
+        Absolute program and arguments; never a secret.
+    environment
+        The whole environment of the child.
+    ready_file
+        The child writes it, non-empty, when it serves.
+    pass_fds
+        File descriptors the child inherits under the same numbers.
+    ready_within_s, stop_within_s
+        Deadlines of start and of drain; past the second the whole process group is killed.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    ready_file: Path
+    pass_fds: tuple[int, ...] = ()
+    ready_within_s: float = 60.0
+    stop_within_s: float = 45.0
+
+
+def clean_environment(source: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
+    """The few variables of ``source`` that a program needs to run at all, and ``added``."""
+    kept = {name: source[name] for name in _KEPT_VARIABLES if name in source}
+    return {**kept, **added}
+
+
+class LogFile:
+    """A log that never grows past twice ``limit_bytes``: the older half is kept as ``<name>.1``."""
+
+    def __init__(self, path: Path, *, limit_bytes: int = LOG_LIMIT_BYTES) -> None:
+        self.path = path
+        self._limit_bytes = limit_bytes
+        self._handle = self._open()
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``; lost where the disk takes no more, for a full disk must not end supervision."""
+        with suppress(OSError):
+            if os.fstat(self._handle).st_size + len(data) > self._limit_bytes:
+                self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+                full, self._handle = self._handle, self._open()
+                os.close(full)
+            os.write(self._handle, data)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._handle)
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+class Child:
+    """A running process; made by :meth:`start`."""
+
+    def __init__(
+        self, spec: ChildSpec, instance: uuid.UUID, process: asyncio.subprocess.Process, started_at: datetime
+    ) -> None:
+        self.spec = spec
+        self.instance = instance
+        self.pid = process.pid
+        self.started_at = started_at
+        self.state = ChildState.STARTING
+        self._process = process
+        self._tail = b""
+        self._ended: asyncio.Task[int]
+
+    @classmethod
+    async def start(cls, spec: ChildSpec, *, instance: uuid.UUID, log: LogFile, clock: Clock) -> Child:
+        """Start the process in a session of its own (so Ctrl-C reaches only the supervisor).
+
+        Raises
+        ------
+        ProcessError
+            The operating system refused to start it.
+        """
+        spec.ready_file.unlink(missing_ok=True)
+        reading, writing = os.pipe()
+        os.set_blocking(reading, False)
+        argv = spec.argv
+        if sys.platform == "linux":
+            argv = (sys.executable, "-I", "-S", "-c", _BOUND_TO_PARENT, str(os.getpid()), *argv)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                env=dict(spec.environment),
+                pass_fds=spec.pass_fds,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(reading)
+            raise ProcessError(f"{spec.name} cannot be started: {error.strerror}.") from error
+        finally:
+            os.close(writing)
+        child = cls(spec, instance, process, clock.now())
+        loop = asyncio.get_running_loop()
+        loop.add_reader(reading, child._collect, reading, log)
+        child._ended = loop.create_task(child._watch(reading, log), name=f"{spec.name}-exit")
+        return child
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit status, negative for a signal; ``None`` while it runs."""
+        return self._process.returncode
+
+    async def wait_ready(self) -> None:
+        """Return when the process has written its ready file.
+
+        Raises
+        ------
+        ProcessError
+            It ended first, or took longer than ``ready_within_s``; quotes its last words.
+        """
+        try:
+            async with asyncio.timeout(self.spec.ready_within_s):
+                while not _has_content(self.spec.ready_file):
+                    if self._ended.done():
+                        raise ProcessError(self._obituary("before it was ready"))
+                    await asyncio.wait({self._ended}, timeout=READY_POLL_S)
+        except TimeoutError:
+            raise ProcessError(
+                f"{self.spec.name} (process {self.pid}) was not ready within {self.spec.ready_within_s:g} s."
+                f"{self._last_words()}"
+            ) from None
+        self.state = ChildState.READY
+
+    async def wait(self) -> int:
+        """Exit status, once the process has ended; negative for a signal."""
+        return await asyncio.shield(self._ended)
+
+    async def stop(self, *, within_s: float | None = None) -> bool:
+        """Ask the process to finish; kill its group past the deadline. True when it ended by itself."""
+        if self._ended.done():
+            return True
+        self.state = ChildState.DRAINING
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        finished, _ = await asyncio.wait({self._ended}, timeout=within_s or self.spec.stop_within_s)
+        if not finished:
+            await self.kill()
+        self.state = ChildState.STOPPED
+        return bool(finished)
+
+    async def kill(self) -> None:
+        """Kill the process and everything it started, at once."""
+        self.kill_now()
+        await self.wait()
+        self.state = ChildState.STOPPED
+
+    def kill_now(self) -> None:
+        """As :meth:`kill`, without waiting for the end."""
+        if not self._ended.done():
+            self._kill_group()
+
+    def describe_end(self) -> str:
+        """How and with which last words the process ended."""
+        return self._obituary("by itself")
+
+    def _collect(self, reading: int, log: LogFile) -> None:
+        with suppress(BlockingIOError):
+            while data := os.read(reading, 65536):
+                log.write(data)
+                self._tail = (self._tail + data)[-_TAIL_BYTES:]
+            asyncio.get_running_loop().remove_reader(reading)
+
+    async def _watch(self, reading: int, log: LogFile) -> int:
+        code = await self._process.wait()
+        # What it started itself must not outlive it; the group is still its own until that is gone.
+        self._kill_group()
+        self._collect(reading, log)
+        asyncio.get_running_loop().remove_reader(reading)
+        os.close(reading)
+        self.spec.ready_file.unlink(missing_ok=True)
+        if self.state is not ChildState.DRAINING:
+            self.state = ChildState.FAILED
+        return code
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def _obituary(self, when: str) -> str:
+        code = self.exit_code or 0
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        return f"{self.spec.name} (process {self.pid}) {how} {when}.{self._last_words()}"
+
+    def _last_words(self) -> str:
+        lines = [line.strip() for line in self._tail.decode(errors="replace").splitlines() if line.strip()]
+        return f" Its last words: {Redactor()(' | '.join(lines[-3:]))[-600:]}" if lines else ""
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
