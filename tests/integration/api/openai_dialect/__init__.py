@@ -1,0 +1,1 @@
+"""Programs that speak OpenAI's dialect, with its official package."""

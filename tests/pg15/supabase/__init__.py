@@ -1,0 +1,1 @@
+"""A Supabase-shaped database on Postgres 15."""
