@@ -238,13 +238,13 @@ class Carrier:
     ) -> None:
         while (candidate := await self._next(queue, outcome)) is not None:
             try:
-                await self._enrol(candidate, lock, outcome, cost)
+                halted = await self._enrol(candidate, lock, outcome, cost)
             except BaseException:
                 # Nobody else begins another one; what is under way ends well.
                 queue.append(candidate)
                 outcome.halted = outcome.halted or Halt.BROKEN
                 raise
-            if outcome.halted is not None:
+            if halted:
                 queue.append(candidate)
             outcome.left = len(queue)
             progress(outcome)
@@ -262,12 +262,13 @@ class Carrier:
         if turn_s > now_s:
             await self._clock.sleep(turn_s - now_s)
 
-    async def _enrol(self, candidate: Candidate, lock: RunLock, outcome: Outcome, cost: int) -> None:
+    async def _enrol(self, candidate: Candidate, lock: RunLock, outcome: Outcome, cost: int) -> bool:
+        """Enrol one voice; True where it was not begun because the run halts."""
         try:
             reference = await self._reference(candidate)
         except NotFoundError as error:
             outcome.failed.append(Blocked(candidate.voice_id, candidate.user_id, error.message))
-            return
+            return False
         await lock.confirm()
         async with self._database.service() as conn:
             intent = await rows.intend(
@@ -280,8 +281,10 @@ class Carrier:
             )
         if isinstance(intent, Halt):
             outcome.halted = intent
-        elif intent is not None:
+            return True
+        if intent is not None:
             await self._create(intent, reference, outcome)
+        return False
 
     async def _create(self, intent: Intent, reference: Reference, outcome: Outcome) -> None:
         meter = self._meter(intent)

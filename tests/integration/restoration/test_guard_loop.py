@@ -238,7 +238,7 @@ async def test_of_two_guards_only_the_holder_acts_and_the_other_takes_over(world
         first.book.append(incident, "page", body={})
     await first.cycle()
     assert not first.leads
-    assert world.target.effects("deploy") == [f"{incident}:redeploy"]
+    assert world.target.effects("deploy") == [f"{incident}:env_switch:redeploy"]
     assert [row.id for row in second.book.store.incidents()] == [incident]
 
 
@@ -306,6 +306,8 @@ async def test_a_failure_on_the_new_side_joins_and_keeps_it_open(world: World) -
     world.clock.advance(21)
     await world.outage()
     await guard.cycle()
+    assert guard._restoring is not None  # it looks for a cure; there is no revision to go back to
+    await guard._restoring
     rows = guard.book.store.incidents()
     assert [row.state for row in rows] == [S.MITIGATED]
     kinds = [entry.kind for entry in guard.book.entries(rows[0].id)]
@@ -331,7 +333,8 @@ async def test_what_a_person_closed_opens_again_only_after_it_was_healthy(world:
     guard = world.guard_of()
     await set_mode(world.database, "modal", actor="test", reason="start on the known-good side")
     await world.outage()
-    await until(guard, S.HOLD)  # an env switch cannot cure the known-good side
+    # An env switch cannot cure the known-good side, and nothing is recorded to roll the code back to.
+    await until(guard, S.FROZEN)
     row = guard.book.store.incidents()[0]
     close_by_person(guard.book.store, row.id, person="ada", reason="Modal is told")
     for _ in range(2):
@@ -339,11 +342,12 @@ async def test_what_a_person_closed_opens_again_only_after_it_was_healthy(world:
     assert len(guard.book.store.incidents()) == 1
     assert "disarmed" in guard.view.paged
     world.clock.advance(25)
-    for window in range(4):  # twice as many clean windows as bad ones had to be
-        await guard.cycle()
-        at = last_edge(world.clock.now()) - timedelta(seconds=2 + 5 * window)
-        await world.calls(at, ok=50)
-    assert guard.view.disarmed
+    newest = last_edge(world.clock.now()) - timedelta(seconds=2)
+    for window in range(3):
+        await world.calls(newest - timedelta(seconds=5 * window), ok=50)
+    await guard.cycle()
+    assert guard.view.disarmed  # twice as many clean windows as bad ones had to be are not there yet
+    await world.calls(newest - timedelta(seconds=15), ok=50)
     await guard.cycle()
     assert not guard.view.disarmed
     world.clock.advance(30)
