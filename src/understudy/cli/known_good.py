@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import getpass
-import subprocess
+import asyncio
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from understudy.cli.account import account
 from understudy.cli.guard_home import guard_store
 from understudy.cli.installation import DEFAULT_HOME, HomeOption, JsonOption, check_reason
-from understudy.cli.output import console, print_json, reports_errors
-from understudy.envfile import read_env_file
+from understudy.cli.output import console, errors, print_json, reports_errors
 from understudy.errors import ConfigurationError
-from understudy.lanes import fingerprint
-from understudy.settings import Settings, settings_from
+from understudy.releases.kept_environment import ENVIRONMENT_FILE, keep_environment, kept_environment_file
 from understudy.store.guard import KnownGood
-from understudy.store.journal import canonical_json
-from understudy.store.migrations import load_migrations
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-
-_GIT_TIMEOUT_S = 5
 
 
 @app.callback()
 def group() -> None:
-    """What is known to be good: revision, settings, migrations, secrets' digests, provider and key."""
+    """What is known to be good: revision, release, settings, migrations, secrets' digests, provider, key."""
 
 
 @app.command("record", epilog='Example: understudy known-good record --reason "release 1.4 ran a week"')
@@ -38,16 +31,60 @@ def group() -> None:
 def record(
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why it counts as good.")],
+    allow_dirty: Annotated[
+        bool,
+        typer.Option("--allow-dirty", help="Record a checkout with uncommitted changes, and say so in it."),
+    ] = False,
+    with_release: Annotated[
+        bool,
+        typer.Option(
+            "--release/--no-release",
+            help="Build the release that a code rollback starts from; without it none can be done here.",
+        ),
+    ] = True,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Record what is in force on this machine as known-good. Earlier records stay; no secret is kept."""
+    """Record what is in force as known-good. Earlier records stay; the record holds no secret.
+
+    On this machine that builds a release in HOME/releases: wheel and installed dependencies, so that going
+    back installs nothing and needs no network. A copy of the environment file is kept beside it, readable by
+    this user alone.
+    """
+    from understudy.cli.environment import chosen  # noqa: PLC0415  (`show` need not load it all)
+    from understudy.cli.present_state import (  # noqa: PLC0415
+        check_served,
+        code_in_force,
+        code_of_source,
+        describe,
+        environment_values,
+    )
+    from understudy.clock import SystemClock  # noqa: PLC0415
+    from understudy.restoration.targets.choosing import target_of  # noqa: PLC0415
+    from understudy.settings import settings_from  # noqa: PLC0415
+
     check_reason(reason)
-    document = {"reason": reason, **describe(home, Path.cwd())}
+    environment, clock = chosen(), SystemClock()
+    values = environment_values(environment, home)
+    target = target_of(environment, home, settings_from(values), clock)
+    if environment.is_local:
+        if not as_json and with_release:
+            errors.print("Building the release; this takes a few seconds.", style="dim", highlight=False)
+        code = code_in_force(home, allow_changes=allow_dirty, build=with_release, clock=clock)
+    else:
+        code = code_of_source(environment)
+
+    async def look() -> dict[str, Any]:
+        await check_served(target, code)
+        return await describe(target, environment, home, code)
+
+    document = {"reason": reason, "environment": environment.name.value, **asyncio.run(look())}
     with guard_store(home, must_exist=False) as store:
-        kept = store.record_known_good(document, actor=f"person:{getpass.getuser()}")
+        kept = store.record_known_good(document, actor=f"person:{account()}")
         store.announce(None, kind="known_good", actor=kept.actor, body={"record": kept.seq, "reason": reason})
-    _tell([kept], as_json)
+    if environment.is_local:
+        keep_environment(home, kept.seq, (home / ENVIRONMENT_FILE).read_bytes())
+    _tell([kept], home, as_json)
 
 
 @app.command("show", epilog="Example: understudy known-good show --history 5")
@@ -55,6 +92,9 @@ def record(
 def show(
     *,
     history: Annotated[int, typer.Option("--history", min=1, help="Newest records shown.")] = 1,
+    full: Annotated[
+        bool, typer.Option("--full", help="With --json: every object of the database's catalog too.")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
@@ -63,71 +103,54 @@ def show(
         records = store.known_good_history(history)
     if not records and not as_json:
         raise ConfigurationError("Nothing is recorded as known-good. Record it: understudy known-good record")
-    _tell(records, as_json)
+    _tell(records, home, as_json, full=full)
 
 
-def describe(home: Path, checkout: Path) -> dict[str, Any]:
-    """Return everything that is recorded of the present state; digests only where it is secret.
-
-    Raises
-    ------
-    ConfigurationError
-        The environment file or a setting in it cannot be read.
-    """
-    values = read_env_file(home / "understudy.env")
-    settings = settings_from(values)
-    migrations = load_migrations()
-    key = settings.dashscope_api_key.get_secret_value()
-    return {
-        "git": _revision(checkout),
-        "migrations": {
-            "head": migrations[-1].version if migrations else None,
-            "files": {migration.version: migration.sha256 for migration in migrations},
-        },
-        "environment_sha256": sha256(canonical_json(values).encode()).hexdigest(),
-        "secret_digests": settings.secret_digests(),
-        "provider": _provider(settings),
-        "qwen_key_fingerprint": fingerprint(key) if key else None,
-    }
-
-
-def _provider(settings: Settings) -> dict[str, str]:
-    return {
-        "mode": settings.tts_provider_mode,
-        "known_good": settings.known_good_provider,
-        "region": settings.dashscope_region,
-        "address": settings.dashscope_base_url,
-    }
-
-
-def _revision(checkout: Path) -> dict[str, Any] | None:
-    """Return revision, tag and whether files differ from it; None outside a checkout or without git."""
-    revision = _git(checkout, "rev-parse", "HEAD")
-    if revision is None:
-        return None
-    tag = _git(checkout, "describe", "--tags", "--exact-match")
-    changed = _git(checkout, "status", "--porcelain", "--untracked-files=no")
-    return {"revision": revision, "tag": tag, "changed": bool(changed)}
-
-
-def _git(checkout: Path, *arguments: str) -> str | None:
-    try:
-        found = subprocess.run(
-            ["git", *arguments],
-            cwd=checkout,
-            capture_output=True,
-            text=True,
-            timeout=_GIT_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None
-
-
-def _tell(records: list[KnownGood], as_json: bool) -> None:
+@app.command("list", epilog="Example: understudy known-good list")
+@reports_errors
+def list_command(
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Newest records listed.")] = 20,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """List the records, the newest first: a restoration returns to that one."""
+    with guard_store(home) as store:
+        records = store.known_good_history(limit)
     if as_json:
-        print_json({"known_good": [_plain(kept) for kept in records]})
+        print_json({"known_good": [_row(kept) for kept in records]})
+        return
+    if not records:
+        console.print("Nothing is recorded as known-good. Record it: understudy known-good record")
+    for kept in records:
+        row = _row(kept)
+        tag = f" ({row['tag']})" if row["tag"] else ""
+        revision = f"{row['revision'][:12]}{tag}" if row["revision"] else "no revision"
+        said = f"#{kept.seq:<4} {kept.at:%Y-%m-%d %H:%M} UTC  {revision:<24} {row['mode']:<6} {row['reason']}"
+        console.print(Text(said), soft_wrap=True)
+
+
+def _row(kept: KnownGood) -> dict[str, Any]:
+    document = kept.document
+    git, release = document.get("git") or {}, document.get("release") or {}
+    return {
+        "seq": kept.seq,
+        "at": kept.at.isoformat(),
+        "actor": kept.actor,
+        "reason": document.get("reason", ""),
+        "environment": document.get("environment"),
+        "revision": release.get("revision") or git.get("revision"),
+        "tag": git.get("tag") or release.get("tag"),
+        "changed": bool(git.get("changed")),
+        "release": release.get("name"),
+        "migrations_head": (document.get("migrations") or {}).get("head"),
+        "mode": (document.get("provider") or {}).get("mode"),
+    }
+
+
+def _tell(records: list[KnownGood], home: Path, as_json: bool, *, full: bool = False) -> None:
+    if as_json:
+        print_json({"known_good": [_plain(kept, full=full) for kept in records]})
         return
     for kept in records:
         document = kept.document
@@ -136,25 +159,42 @@ def _tell(records: list[KnownGood], as_json: bool) -> None:
             style="bold",
             soft_wrap=True,
         )
-        for name, said in _lines(document):
+        for name, said in _lines(document, kept_environment_file(home, kept.seq)):
             console.print(Text(f"  {name:<12} {said}"), soft_wrap=True)
 
 
-def _lines(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _lines(document: Mapping[str, Any], environment_file: Path) -> list[tuple[str, str]]:
     git, migrations = document.get("git"), document.get("migrations") or {}
-    provider = document.get("provider") or {}
+    provider, release = document.get("provider") or {}, document.get("release")
+    catalog = document.get("catalog")
     changed = ", with changes that are not committed" if git and git["changed"] else ""
     tag = f" ({git['tag']})" if git and git.get("tag") else ""
     key = document.get("qwen_key_fingerprint")
+    built = f"{release['path']}, wheel sha256 {str(release['wheel_sha256'])[:16]}" if release else ""
+    kept = f"; kept in {environment_file}" if environment_file.is_file() else ""
     return [
         ("revision", f"{git['revision']}{tag}{changed}" if git else "not a checkout"),
+        ("release", built or "none: a code rollback has nothing to start from on this machine"),
         ("migrations", f"{migrations.get('head')}, {len(migrations.get('files') or {})} files"),
-        ("environment", f"sha256 {str(document.get('environment_sha256'))[:16]}"),
+        (
+            "catalog",
+            f"fingerprint {catalog['fingerprint'][:16]}" if catalog else "the database did not answer",
+        ),
+        ("environment", f"sha256 {str(document.get('environment_sha256'))[:16]}{kept}"),
+        ("settings", f"{len(document.get('settings') or {})} that are no secret"),
         ("secrets", f"{len(document.get('secret_digests') or {})} digests"),
         ("provider", f"{provider.get('mode')}; known-good {provider.get('known_good')}"),
         ("qwen key", f"{key} for {provider.get('region')}" if key else "none set"),
     ]
 
 
-def _plain(kept: KnownGood) -> dict[str, Any]:
-    return {"seq": kept.seq, "at": kept.at.isoformat(), "actor": kept.actor, **kept.document}
+def _plain(kept: KnownGood, *, full: bool) -> dict[str, Any]:
+    document = dict(kept.document)
+    catalog = document.get("catalog")
+    if isinstance(catalog, Mapping) and not full:
+        document["catalog"] = {
+            "fingerprint": catalog["fingerprint"],
+            "server_version": catalog["server_version"],
+            "objects": len(catalog["entries"]),
+        }
+    return {"seq": kept.seq, "at": kept.at.isoformat(), "actor": kept.actor, **document}

@@ -63,6 +63,8 @@ class ChildSpec:
         File descriptors the child inherits under the same numbers.
     ready_within_s, stop_within_s
         Deadlines of start and of drain; past the second the whole process group is killed.
+    release
+        Name of the release that it is started from; None for the code of this process.
     """
 
     name: str
@@ -72,6 +74,7 @@ class ChildSpec:
     pass_fds: tuple[int, ...] = ()
     ready_within_s: float = 60.0
     stop_within_s: float = 45.0
+    release: str | None = None
 
 
 def clean_environment(source: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
@@ -116,6 +119,8 @@ class Child:
         self.pid = process.pid
         self.started_at = started_at
         self.state = ChildState.STARTING
+        #: The revision that it said it runs, with its readiness; older code says none.
+        self.revision: str | None = None
         self._process = process
         self._tail = b""
         self._ended: asyncio.Task[int]
@@ -180,6 +185,7 @@ class Child:
                 f"{self.spec.name} (process {self.pid}) was not ready within {self.spec.ready_within_s:g} s."
                 f"{self._last_words()}"
             ) from None
+        self.revision = _revision_in(self.spec.ready_file, self.instance)
         self.state = ChildState.READY
 
     async def wait(self) -> int:
@@ -245,6 +251,15 @@ class Child:
     def _last_words(self) -> str:
         lines = [line.strip() for line in self._tail.decode(errors="replace").splitlines() if line.strip()]
         return f" Its last words: {Redactor()(' | '.join(lines[-3:]))[-600:]}" if lines else ""
+
+
+def _revision_in(ready_file: Path, instance: uuid.UUID) -> str | None:
+    """Return the second line of a ready file whose first is the instance's id."""
+    try:
+        lines = ready_file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return lines[1] if len(lines) == 2 and lines[0] == str(instance) else None
 
 
 def _has_content(path: Path) -> bool:

@@ -32,6 +32,7 @@ class DeploymentRequest(BaseModel):
 
     id: str = Field(min_length=1, max_length=200)
     kinds: list[str] = Field(min_length=1, max_length=8)
+    release: str | None = Field(default=None, min_length=1, max_length=100)
 
 
 class ControlServer:
@@ -104,7 +105,7 @@ class ControlServer:
             problem = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in problem["loc"]) or "body"
             raise ValidationError(f"{where}: {problem['msg']}.") from None
-        deployment = self._deployments.request(wanted.id, wanted.kinds)
+        deployment = self._deployments.request(wanted.id, wanted.kinds, release=wanted.release)
         log.info("deployment_requested", id=deployment.id, kinds=deployment.kinds, state=deployment.state)
         return web.json_response(asdict(deployment), status=202)
 

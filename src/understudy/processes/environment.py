@@ -13,6 +13,7 @@ from understudy.envfile import read_env_file, set_in_env_file, unreadable_lines
 from understudy.errors import ConfigurationError
 from understudy.processes.home import Home, write_private
 from understudy.settings import LOOPBACK_HOSTS, Settings, settings_from
+from understudy.store.embedded.roles import DATABASE, is_product_database
 
 MODE_VARIABLE = "TTS_PROVIDER_MODE"
 STANDIN_KEY_VARIABLE = "STANDIN_DASHSCOPE_KEY"
@@ -115,6 +116,13 @@ def write_environment(home: Home, addresses: Addresses, *, mode: str | None) -> 
     settings = read_settings(home)
     _check_providers(home, settings)
     return settings
+
+
+def database_name(home: Home) -> str:
+    """Name of the product's database: the one that a restore put into the file, or the first one's."""
+    present = read_env_file(home.env_file) if home.env_file.exists() else {}
+    name = urlsplit(present.get("DATABASE_URL", "")).path.removeprefix("/")
+    return name if is_product_database(name) else DATABASE
 
 
 def read_settings(home: Home) -> Settings:

@@ -92,6 +92,11 @@ class Home:
         return self.run / "deployments.json"
 
     @property
+    def release_file(self) -> Path:
+        """The release that api and worker are started from; absent while that is this program's own code."""
+        return self.run / "release.json"
+
+    @property
     def lock_file(self) -> Path:
         """Held by the one ``understudy up`` of this home."""
         return self.run / "up.lock"

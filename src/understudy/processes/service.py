@@ -84,8 +84,13 @@ class Service:
             self.promote(fresh)
         self._tell("started", f"{self.name} is ready (process {fresh.pid}).", pid=fresh.pid)
 
-    async def spawn(self) -> Child:
+    async def spawn(self, spec_of: SpecOf | None = None) -> Child:
         """A new, ready process beside the current one; the caller holds :attr:`changing`.
+
+        Parameters
+        ----------
+        spec_of
+            Instead of this place's own: of a release that is not in force yet.
 
         Raises
         ------
@@ -95,9 +100,8 @@ class Service:
         if self._stopping:
             raise ProcessError(f"{self.name} is being stopped.")
         instance = uuid.uuid4()
-        fresh = await Child.start(
-            self._spec_of(instance), instance=instance, log=self._log, clock=self._clock
-        )
+        spec = (spec_of or self._spec_of)(instance)
+        fresh = await Child.start(spec, instance=instance, log=self._log, clock=self._clock)
         self._others.add(fresh)
         try:
             await fresh.wait_ready()
@@ -156,6 +160,8 @@ class Service:
                 "state": str(child.state),
                 "started_at": child.started_at.isoformat(),
                 "restarts": self.restarts,
+                "release": child.spec.release,
+                "revision": child.revision,
             }
             for child in living
         ]

@@ -18,16 +18,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import SecretStr
+
 from understudy.clock import Clock
 from understudy.errors import ConfigurationError, ProcessError
 from understudy.processes import environment
 from understudy.processes.child import ChildSpec, LogFile, clean_environment
 from understudy.processes.control import ControlServer
 from understudy.processes.deployments import Deployments
+from understudy.processes.env_link import link_env_file
 from understudy.processes.home import Home, read_json, write_private
 from understudy.processes.ports import LOOPBACK, choose_port, listening_socket
 from understudy.processes.service import Event, Notify, Service
+from understudy.processes.serving import ServingRelease
 from understudy.processes.supervisor import Supervisor
+from understudy.releases.release import Release
 from understudy.resources import playbook_file
 from understudy.restoration.playbook.policy import load_playbook
 from understudy.settings import ENV_FILE_VARIABLE, ProviderName
@@ -53,6 +58,10 @@ class UpOptions:
         Provider mode to start with; ``None`` keeps the environment file's.
     window_s
         The guard's window, instead of the playbook's.
+    env_file
+        Stands for the home's environment file from now on; ``None`` leaves it as it is.
+    gate
+        Given the database's owner, what stands before pending migrations of a database that is in use.
     """
 
     home: Path
@@ -62,6 +71,8 @@ class UpOptions:
     postgres_port: int = 0
     with_standins: bool = True
     window_s: int | None = None
+    env_file: Path | None = None
+    gate: Callable[[SecretStr], migrations.BeforeMigrating] | None = None
 
 
 async def run_up(
@@ -82,6 +93,8 @@ async def run_up(
             pass
     _check_options(options)
     _check_installed(options)
+    if options.env_file is not None:
+        link_env_file(home, options.env_file)
     environment.check_environment(home, mode=options.mode, with_standins=options.with_standins)
     with listening_socket(options.api_port, option="--api-port") as listener:
         guard_port = choose_port(options.guard_port, option="--guard-port")
@@ -151,14 +164,18 @@ class _Deployment:
         self._journal = self._log_file("up")
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT_EVENTS)
         self._tell_user = notify
-        self._postgres = EmbeddedPostgres(home.root, options.postgres_port or None)
+        self._postgres = EmbeddedPostgres(
+            home.root, options.postgres_port or None, database=environment.database_name(home)
+        )
         self.supervisor = Supervisor(self._postgres, stop_order=STOP_ORDER, clock=clock, notify=self._notify)
+        self._serving = ServingRelease(home, {"api": self._api, "worker": self._worker}, clock=clock)
         self._deployments = Deployments(
             home.deployments_file,
             self.supervisor.services,
             deployable=DEPLOYABLE,
             check=lambda: float(environment.read_settings(home).drain_deadline_s),
             clock=clock,
+            releases=self._serving,
         )
         self._control = ControlServer(
             home,
@@ -171,6 +188,7 @@ class _Deployment:
         """Start everything, in the order in which each needs the others."""
         home, options = self._home, self._options
         _forget_last_run(home)
+        self._serving.load()
         environment.ensure_operator_token(home)
         standins: dict[str, str] = {}
         if options.with_standins:
@@ -207,11 +225,17 @@ class _Deployment:
         }
         self.supervisor.addresses = self.addresses
         await _together(
-            self._service("api", self._api).start(), self._service("worker", self._worker).start()
+            *(self._service(kind, self._serving.spec_in_force(kind)).start() for kind in DEPLOYABLE)
         )
+        # Of the start alone: a deployment changes it, and `status` asks the processes.
+        self.addresses = self.addresses | {"release": self._serving.in_force, "revision": self._revision()}
         self._deployments.settle_interrupted()
         await self._service("guard", self._guard).start()
-        state = {"pid": os.getpid(), "started_at": self._clock.now().isoformat(), "addresses": self.addresses}
+        state = {
+            "pid": os.getpid(),
+            "started_at": self._clock.now().isoformat(),
+            "addresses": self.supervisor.addresses,
+        }
         write_private(home.state_file, json.dumps(state))
 
     async def stop(self) -> None:
@@ -222,9 +246,15 @@ class _Deployment:
         await self._control.stop()
         await self._logs.aclose()
 
+    def _revision(self) -> str | None:
+        """The revision that the API says it runs; older code says none."""
+        child = self.supervisor.services["api"].current
+        return child.revision if child is not None else None
+
     async def _start_postgres(self) -> None:
         await self.supervisor.start_postgres()
-        await migrations.migrate(self._postgres.migration_database_url)
+        url, gate = self._postgres.migration_database_url, self._options.gate
+        await migrations.migrate(url, before=gate(url) if gate is not None else None)
 
     async def _start_standins(self) -> dict[str, str]:
         service = self._service("standins", self._standins)
@@ -260,26 +290,32 @@ class _Deployment:
         *,
         fds: tuple[int, ...] = (),
         added: Mapping[str, str] | None = None,
+        release: Release | None = None,
     ) -> ChildSpec:
         ready_file = self._home.ready / f"{name}-{instance}"
-        argv = (sys.executable, "-P", "-m", "understudy.cli.app", *command, "--ready-file", str(ready_file))
+        command = [*command, "--ready-file", str(ready_file)]
         base = {ENV_FILE_VARIABLE: str(self._home.env_file), "UNDERSTUDY_HOME": str(self._home.root)}
+        environment = clean_environment(os.environ, base | dict(added or {}))
         return ChildSpec(
             name=name,
-            argv=argv,
-            environment=clean_environment(os.environ, base | dict(added or {})),
+            argv=release.command(*command)
+            if release
+            else (sys.executable, "-P", "-m", "understudy.cli.app", *command),
+            environment=release.environment(environment) if release else environment,
             ready_file=ready_file,
             pass_fds=fds,
+            release=release.name if release else None,
         )
 
-    def _api(self, instance: uuid.UUID) -> ChildSpec:
+    def _api(self, instance: uuid.UUID, release: Release | None) -> ChildSpec:
         fd = self._listener.fileno()
         command = ["serve", "--fd", str(fd), "--instance", str(instance)]
-        return self._spec("api", instance, command, fds=(fd,))
+        return self._spec("api", instance, command, fds=(fd,), release=release)
 
-    def _worker(self, instance: uuid.UUID) -> ChildSpec:
+    def _worker(self, instance: uuid.UUID, release: Release | None) -> ChildSpec:
+        command = ["worker", "--instance", str(instance)]
         port = {"WORKER_METRICS_PORT": str(self._worker_metrics_port)}
-        return self._spec("worker", instance, ["worker", "--instance", str(instance)], added=port)
+        return self._spec("worker", instance, command, added=port, release=release)
 
     def _guard(self, instance: uuid.UUID) -> ChildSpec:
         command = ["guard", "--home", str(self._home.root), "--port", str(self._guard_port)]
