@@ -9,18 +9,24 @@ from typing import Any
 import aiohttp
 
 from understudy.errors import ConfigurationError, ProviderError, TargetError
+from understudy.restoration.actions.deploying import deployment_of
+from understudy.restoration.actions.standby import readiness, warm
 from understudy.restoration.actions.step import Progress, Restoration, Sighting, Step, StepError
 from understudy.restoration.signals.processes import mode_document, process_document
 from understudy.restoration.targets.base import MODE_VARIABLE, DeploymentState
 from understudy.rollout.mode import ModeState, set_mode
-from understudy.store.mode import ModeRow, ProcessRow, list_processes, read_mode
+from understudy.store.cutover import read_cutover
+from understudy.store.mode import CutoverEnd, ModeRow, ProcessRow, list_processes, read_mode
 
 ACTOR = "guard"
 _LANGUAGES_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 class Precheck:
-    """The known-good side must answer before anything moves to it; if both look bad nothing is flipped."""
+    """The known-good side must answer, and speak, before anything moves to it.
+
+    If both look bad nothing is flipped. Which voices can be spoken there, and how much work moves, is kept.
+    """
 
     name = "precheck"
     changes = False
@@ -28,14 +34,14 @@ class Precheck:
 
     def plan(self, run: Restoration) -> Mapping[str, Any]:
         """Name the side that is asked."""
-        return {"check": run.known_good}
+        return {"check": run.known_good, "warm": run.known_good, "tell": ["voice_coverage", "queued_work"]}
 
     async def look(self, run: Restoration, key: str) -> Sighting:  # noqa: ARG002  # nothing remembers a check
         """Never done by itself: an old answer proves nothing."""
         return Sighting(Progress.ABSENT)
 
     async def act(self, run: Restoration, key: str) -> Mapping[str, Any]:  # noqa: ARG002
-        """Ask the known-good provider."""
+        """Ask the known-good provider, and have it speak."""
         failing = run.finding["provider"]
         if failing == run.known_good:
             raise StepError(
@@ -51,7 +57,13 @@ class Precheck:
             raise StepError(
                 f"The known-good provider {run.known_good} fails its check too ({reason})"
             ) from error
-        return {"provider": run.known_good, "latency_ms": result.latency_ms, "detail": result.detail}
+        return {
+            "provider": run.known_good,
+            "latency_ms": result.latency_ms,
+            "detail": result.detail,
+            "warm": await warm(run),
+            **await readiness(run, failing),
+        }
 
 
 class LiveOverride:
@@ -73,13 +85,18 @@ class LiveOverride:
             )
         async with (await run.connect()).service() as conn:
             row = await read_mode(conn)
+            cutover = await read_cutover(conn)
         if row is None or row.value != run.known_good or row.epoch < run.store.highest_mode_epoch():
             return Sighting(Progress.ABSENT, f"the mode row reads {row.value if row else 'nothing'}")
+        if cutover is not None and cutover.in_force(row.epoch):
+            said = f"cutover {cutover.seq} gives {cutover.percent} % of tenants {cutover.candidate}"
+            return Sighting(Progress.ABSENT, said)
         run.store.saw_mode_epoch(row.epoch)
-        return Sighting(Progress.DONE, evidence=mode_document(row))
+        ended = {"seq": cutover.seq, "state": cutover.state} if cutover is not None else None
+        return Sighting(Progress.DONE, evidence={**mode_document(row), "cutover": ended})
 
     async def act(self, run: Restoration, key: str) -> None:  # noqa: ARG002
-        """Write the row under a new epoch."""
+        """Write the row under a new epoch; a cutover that is on ends with it, whatever its stage."""
         await set_mode(
             await run.connect(),
             run.known_good,
@@ -87,6 +104,7 @@ class LiveOverride:
             reason=run.reason,
             incident=run.incident,
             minimum_epoch=run.store.highest_mode_epoch(),
+            cutover_end=CutoverEnd("returned"),
         )
 
 
@@ -126,7 +144,7 @@ class Redeploy:
 
     async def look(self, run: Restoration, key: str) -> Sighting:
         """Ask the target how far the deployment is."""
-        deployment = await run.target.deployment(key)
+        deployment = await deployment_of(run, key)
         if deployment is None:
             return Sighting(Progress.ABSENT, "the deployment has not begun")
         evidence = {"deployment": deployment.id, "steps": [dict(step) for step in deployment.steps]}
@@ -221,6 +239,8 @@ class Verification:
 
 #: The rung, in order; the evidence step comes before it.
 STEPS: tuple[Step, ...] = (Precheck(), LiveOverride(), DurableEnv(), Redeploy(), ReadBack(), Verification())
+#: Between these two the live row and the environment disagree: an order to stop does not part them.
+TOGETHER: tuple[tuple[str, ...], ...] = (("live_override", "durable_env"),)
 
 
 async def active_provider(base_url: str) -> str | None:

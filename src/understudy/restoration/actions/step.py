@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from pathlib import Path
 from typing import Any, Protocol
 
 from understudy.clock import Clock
 from understudy.errors import UnderstudyError
 from understudy.providers.base import CheckResult
 from understudy.restoration.signals.calls import Connect
-from understudy.restoration.signals.readings import Signals
+from understudy.restoration.signals.readings import ProbeResult, Signals
 from understudy.restoration.targets.base import Target
+from understudy.restoration.triggers.cures import ActionName
 from understudy.restoration.triggers.titles import title_of_document
-from understudy.store.guard import GuardStore
+from understudy.settings import Settings
+from understudy.store.guard import GuardStore, KnownGood
 
 
 class StepError(UnderstudyError):
@@ -55,6 +58,8 @@ class Progress(Enum):
 
     ABSENT = auto()
     """Nothing has happened: act."""
+    HALF = auto()
+    """Part of it has happened, and it may not stay so: act, though an order lets nothing new begin."""
     PENDING = auto()
     """It is under way: wait."""
     DONE = auto()
@@ -95,13 +100,31 @@ class Restoration:
     check_known_good
         One cheap authenticated call to it, with the settings in force now.
     verify
-        The smoke suite and the checklist from outside, expecting the known-good provider.
+        The smoke suite and the checklist from outside, expecting the known-good provider, or the one that a
+        second argument names.
     stale_after_s
         A process silent for longer is not live.
     findings
         The documents of every finding of the incident so far.
     seen
         The guard's newest look at everything; None before the first.
+    home
+        Folder of the installation; None where the engine runs without one.
+    settings
+        Gives the settings in force now.
+    known_good_record
+        The newest record when the attempt began.
+    parameters
+        What a person asked for by name, such as the backup of a database restore.
+    plan_sha256, approved_by
+        The plan that is carried out, and the persons who agreed to it.
+    requested_by
+        ``guard``, or the person who asked for it.
+    warm
+        Speaks one short phrase at the known-good provider and says what came of it; None where the engine
+        runs without a way to.
+    awaited
+        The deployments of earlier attempts that this one found running, by its own key.
     """
 
     incident: str
@@ -114,10 +137,24 @@ class Restoration:
     store: GuardStore
     clock: Clock
     check_known_good: Callable[[], Awaitable[CheckResult]]
-    verify: Callable[[str], Awaitable[Verified]]
+    verify: Callable[..., Awaitable[Verified]]
     stale_after_s: float
     findings: tuple[Mapping[str, Any], ...] = ()
     seen: Callable[[], Signals | None] = lambda: None
+    home: Path | None = None
+    settings: Callable[[], Settings] | None = None
+    known_good_record: KnownGood | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    plan_sha256: str | None = None
+    approved_by: tuple[str, ...] = ()
+    requested_by: str = "guard"
+    warm: Callable[[], Awaitable[ProbeResult]] | None = None
+    awaited: dict[str, str] = field(default_factory=dict)
+
+    def findings_for(self, action: ActionName) -> tuple[Mapping[str, Any], ...]:
+        """Return the findings that ``action`` cures, the one that brought it first."""
+        rest = [doc for doc in self.findings if doc != self.finding and action in (doc.get("cures") or ())]
+        return (self.finding, *rest)
 
     @property
     def reason(self) -> str:
