@@ -1,4 +1,4 @@
-"""Both stand-ins in one process, with the voicebox they share."""
+"""The stand-ins in one process: both providers with the voicebox they share, and a Supabase project."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from understudy.errors import ConfigurationError
 from understudy.settings import LOOPBACK_HOSTS
 from understudy.standins.configuration import StandInSettings
 from understudy.standins.dashscope import DashScopeServer
+from understudy.standins.management.server import ManagementServer
 from understudy.standins.modal import ModalServer
 from understudy.standins.voices import VoiceShelf
 from understudy.voicebox.client import Voicebox
@@ -30,10 +31,11 @@ class StandInAddresses:
 
     dashscope: str
     modal: str
+    supabase: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """Both by name."""
-        return asdict(self)
+        """Those that are served, by name."""
+        return {name: url for name, url in asdict(self).items() if url}
 
 
 @contextlib.asynccontextmanager
@@ -44,9 +46,10 @@ async def running_standins(
     host: str = "127.0.0.1",
     dashscope_port: int = 0,
     modal_port: int = 0,
+    supabase_port: int | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[StandInAddresses]:
-    """Serve both stand-ins inside the block.
+    """Serve the stand-ins inside the block.
 
     Parameters
     ----------
@@ -54,6 +57,8 @@ async def running_standins(
         Where voices and results are kept; the next start finds them there.
     dashscope_port, modal_port
         0 takes a free port.
+    supabase_port
+        The same for Supabase's Management API, which is served only where a port is given.
 
     Raises
     ------
@@ -70,9 +75,16 @@ async def running_standins(
         shelf = VoiceShelf(state_dir / "voices")
         dashscope = DashScopeServer(settings, shelf, voicebox, clock).application()
         modal = ModalServer(settings, state_dir / "jobs", voicebox, clock).application()
+        supabase = ""
+        if supabase_port is not None:
+            management = ManagementServer(
+                settings.supabase_token, [settings.supabase_ref], clock, fault_seed=settings.fault_seed
+            )
+            supabase = await _serve(stack, management.application(), host, supabase_port)
         yield StandInAddresses(
             dashscope=await _serve(stack, dashscope, host, dashscope_port),
             modal=await _serve(stack, modal, host, modal_port),
+            supabase=supabase,
         )
 
 
@@ -83,10 +95,11 @@ async def serve_standins(
     state_dir: Path,
     *,
     settings: StandInSettings,
+    supabase_port: int | None = None,
     ready: Callable[[StandInAddresses], None],
     stop: asyncio.Event,
 ) -> None:
-    """Serve both stand-ins until ``stop`` is set; ``ready`` gets their addresses once they answer.
+    """Serve the stand-ins until ``stop`` is set; ``ready`` gets their addresses once they answer.
 
     Raises
     ------
@@ -94,7 +107,12 @@ async def serve_standins(
         As :func:`running_standins`.
     """
     serving = running_standins(
-        state_dir, settings, host=host, dashscope_port=dashscope_port, modal_port=modal_port
+        state_dir,
+        settings,
+        host=host,
+        dashscope_port=dashscope_port,
+        modal_port=modal_port,
+        supabase_port=supabase_port,
     )
     async with serving as addresses:
         ready(addresses)

@@ -32,6 +32,8 @@ class StandInSettings(BaseSettings):
         A design call that runs longer answers 303 (Modal: 150 s).
     modal_containers
         Jobs that run at once; the rest are ``queued``.
+    supabase_ref
+        Reference of the one project that the Management API has: 20 lower-case letters.
     """
 
     model_config = SettingsConfigDict(env_prefix="STANDIN_", extra="ignore", frozen=True)
@@ -53,6 +55,9 @@ class StandInSettings(BaseSettings):
     modal_redirect_after_s: float = Field(default=150.0, gt=0.0)
     modal_containers: int = Field(default=4, ge=1)
     modal_result_lifetime_s: float = Field(default=7 * 86400.0, gt=0.0)
+
+    supabase_token: SecretStr = SecretStr("sbp_5ab10000000000000000000000000000000057a1")
+    supabase_ref: str = "standinprojectalphab"
 
     fault_seed: int = 20261124
 
