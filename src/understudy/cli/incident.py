@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +12,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from understudy.cli.account import account
+from understudy.cli.environment import chosen
+from understudy.cli.followups import followups
 from understudy.cli.guard_home import guard_store, redactor_of
+from understudy.cli.orders import abort, approve_command, find_incident, hold, resume
 from understudy.cli.output import console, print_json, reports_errors
 from understudy.cli.timeline import STATE_STYLES, duration, line_of, since_onset
 from understudy.clock import SystemClock
 from understudy.errors import ConfigurationError, NotFoundError
+from understudy.restoration.approvals import PLAN_CHARS
 from understudy.restoration.guard.documents import entry_document, incident_document
 from understudy.restoration.incidents import acknowledge, add_note, close_by_person
 from understudy.restoration.playbook.reporting import report_of, write_report_of
@@ -31,6 +35,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+app.command("followups", epilog="Example: understudy incident followups")(followups)
+app.command("approve", epilog="Example: understudy incident approve latest --plan 3f9c0a12b7de")(
+    approve_command
+)
+app.command("abort", epilog='Example: understudy incident abort latest --reason "a false alarm"')(abort)
+app.command("hold", epilog='Example: understudy incident hold latest --reason "wait for the vendor"')(hold)
+app.command("resume", epilog='Example: understudy incident resume latest --reason "the disk has room"')(
+    resume
+)
+
 _HOME = Annotated[Path, typer.Option("--home", envvar="UNDERSTUDY_HOME", help="Folder of the installation.")]
 _DEFAULT_HOME = Path(".understudy")
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -39,15 +53,6 @@ _LOOK_EVERY_S = 0.5
 _BATCH = 500
 #: Characters of a sentence and its evidence that may share a line of the timeline.
 _ONE_LINE = 54
-
-
-def _find(store: GuardStore, incident: str) -> str:
-    if incident != "latest":
-        return store.incident(incident).id
-    rows = store.incidents(limit=1)
-    if not rows:
-        raise ConfigurationError("There has been no incident here.")
-    return rows[0].id
 
 
 @app.command("list", epilog="Example: understudy incident list --json")
@@ -62,7 +67,7 @@ def list_incidents(
     """List incidents, newest first."""
     with guard_store(home) as store:
         found = store.incidents(state=state.upper() if state else None, limit=limit)
-        rows = [incident_document(store, row) for row in found]
+        rows = [incident_document(store, row, now=SystemClock().now()) for row in found]
     if as_json:
         print_json({"incidents": rows})
         return
@@ -87,13 +92,14 @@ def show(incident: _ID, home: _HOME = _DEFAULT_HOME, as_json: _JSON = False) -> 
     Times are counted from the onset, the first failure of the trouble.
     """
     with guard_store(home) as store:
-        row = store.incident(_find(store, incident))
-        document = incident_document(store, row)
+        row = store.incident(find_incident(store, incident))
+        document = incident_document(store, row, now=SystemClock().now())
         journal = [entry_document(entry) for entry in store.entries(row.id)]
     if as_json:
         print_json({**document, "journal": journal})
         return
     _print_head(document)
+    _print_plans(document["plans"])
     _print_times(document["times"])
     onset = _onset(document)
     ended = {(entry["step"], entry["body"].get("key")) for entry in journal if entry["kind"] == "outcome"}
@@ -125,6 +131,24 @@ def _print_head(document: Mapping[str, Any]) -> None:
         console.print(
             Text(f"Nobody has acknowledged it: understudy incident ack {document['id']}", style="yellow")
         )
+
+
+def _print_plans(plans: Sequence[Mapping[str, Any]]) -> None:
+    """Print what waits for approval, step by step: whoever agrees has read it."""
+    for plan in plans:
+        if not plan["open"]:
+            continue
+        agreed = ", ".join(name.removeprefix("person:") for name in plan["approved_by"]) or "nobody yet"
+        said = (
+            f"Approval wanted: {plan['action']}, plan {plan['plan_sha256'][:PLAN_CHARS]}, "
+            f"{plan['approvals']} distinct, until {plan['expires_at'][11:19]} UTC; agreed: {agreed}"
+        )
+        console.print()
+        console.print(Text(said, style="bold yellow"), soft_wrap=True)
+        for step in plan["plan"]:
+            would = "; ".join(f"{name}: {value}" for name, value in step["plan"].items())
+            mark = "*" if step["changes"] else " "
+            console.print(Text(f"  {mark} {step['step']:<18} {would}"), soft_wrap=True)
 
 
 def _print_times(times: Mapping[str, str | None]) -> None:
@@ -176,9 +200,9 @@ def watch(
 
 def _follow(store: GuardStore, incident: str, *, as_json: bool) -> None:
     name = _awaited(store, incident, as_json=as_json)
-    onset = _onset(incident_document(store, store.incident(name)))
+    onset = _onset(incident_document(store, store.incident(name), now=SystemClock().now()))
     if not as_json:
-        _print_head(incident_document(store, store.incident(name)))
+        _print_head(incident_document(store, store.incident(name), now=SystemClock().now()))
         console.print()
     seq = 0
     while True:
@@ -201,13 +225,13 @@ def _follow(store: GuardStore, incident: str, *, as_json: bool) -> None:
 def _awaited(store: GuardStore, incident: str, *, as_json: bool) -> str:
     """Return the incident to follow; where there is none yet, wait for it."""
     try:
-        return _find(store, incident)
+        return find_incident(store, incident)
     except NotFoundError:
         raise
     except ConfigurationError:
         if not as_json:
             console.print("There has been no incident here. Waiting for one; Ctrl-C leaves.")
-    while not (rows := store.incidents(limit=1)):
+    while not (rows := store.incidents(chosen().name.value, limit=1)):
         time.sleep(_LOOK_EVERY_S)
     return rows[0].id
 
@@ -217,8 +241,8 @@ def _awaited(store: GuardStore, incident: str, *, as_json: bool) -> str:
 def ack(incident: _ID, home: _HOME = _DEFAULT_HOME, as_json: _JSON = False) -> None:
     """Say that you have taken it on: it goes into the journal and to the pager. It changes no state."""
     with guard_store(home) as store:
-        entry = acknowledge(store, _find(store, incident), person=getpass.getuser())
-    _tell(entry_document(entry), f"{entry.incident} is acknowledged by {getpass.getuser()}.", as_json)
+        entry = acknowledge(store, find_incident(store, incident), person=account())
+    _tell(entry_document(entry), f"{entry.incident} is acknowledged by {account()}.", as_json)
 
 
 @app.command("note", epilog='Example: understudy incident note latest "Qwen says their region is down"')
@@ -232,7 +256,7 @@ def note(
     """Write down what you know. Secrets are taken out."""
     with guard_store(home) as store:
         said = redactor_of(home)(text)
-        entry = add_note(store, _find(store, incident), person=getpass.getuser(), text=said)
+        entry = add_note(store, find_incident(store, incident), person=account(), text=said)
     _tell(entry_document(entry), f"Noted in {entry.incident}.", as_json)
 
 
@@ -248,7 +272,9 @@ def _tell(document: Mapping[str, Any], sentence: str, as_json: bool) -> None:
 def report(incident: _ID, home: _HOME = _DEFAULT_HOME, as_json: _JSON = False) -> None:
     """Print the report of one incident as its journal stands now: Markdown, or JSON."""
     with guard_store(home) as store:
-        found = report_of(store, _find(store, incident), now=SystemClock().now(), redactor=redactor_of(home))
+        found = report_of(
+            store, find_incident(store, incident), now=SystemClock().now(), redactor=redactor_of(home)
+        )
     typer.echo(found.json() if as_json else found.markdown(), nl=False)
 
 
@@ -265,7 +291,7 @@ def verify(
     """Recompute the journal's hash chain and every written report; exit code 1 on a difference."""
     with guard_store(home) as store:
         chain = store.verify_chain()
-        wanted = [_find(store, incident)] if incident else [row.id for row in store.incidents()]
+        wanted = [find_incident(store, incident)] if incident else [row.id for row in store.incidents()]
         reports = {name: _verify_report(store, home, name) for name in wanted}
     ok = not chain.problems and all(result["ok"] for result in reports.values())
     if as_json:
@@ -302,21 +328,19 @@ def close(
     home: _HOME = _DEFAULT_HOME,
     as_json: _JSON = False,
 ) -> None:
-    """Close an incident by hand; one that is still being restored is aborted.
+    """Close an incident by hand; one that is still being restored is ended by `abort` instead.
 
     The guard then leaves it alone, and does not open the same one again before it has been healthy once.
     """
     with guard_store(home) as store:
-        name, redactor = _find(store, incident), redactor_of(home)
+        name, redactor = find_incident(store, incident), redactor_of(home)
 
         def write() -> None:
             now = SystemClock().now()
             write_report_of(store, name, home / "reports", now=now, redactor=redactor)
 
-        row = close_by_person(
-            store, name, person=getpass.getuser(), reason=redactor(reason), before_commit=write
-        )
-        document = incident_document(store, row)
+        row = close_by_person(store, name, person=account(), reason=redactor(reason), before_commit=write)
+        document = incident_document(store, row, now=SystemClock().now())
     lasted = duration((row.updated_at - row.opened_at).total_seconds())
     said = f"{row.id} is {row.state} after {lasted}; its report is {home / 'reports' / row.id}.md"
     _tell(document, said, as_json)

@@ -7,7 +7,7 @@ stopped it). A finding that joins leads back to ``RESTORING`` when it brings an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,6 +24,10 @@ from understudy.store.guard import GuardStore, IncidentRow, Lease
 from understudy.store.journal import JournalEntry
 
 ACTOR = "guard"
+#: Of each action the step after which users are served again.
+MITIGATING = frozenset({"read_back", "recheck", "unfreeze"})
+#: Steps after which users wait, and the step that lets them go on.
+OWING: Mapping[str, str] = {"freeze_writes": "unfreeze"}
 
 
 class IncidentState(StrEnum):
@@ -46,7 +50,7 @@ LEGAL_MOVES: Mapping[IncidentState, frozenset[IncidentState]] = {
     _S.MITIGATED: frozenset({_S.RESTORING, _S.RECOVERED, _S.CLOSED}),
     _S.RECOVERED: frozenset({_S.CLOSED}),
     _S.HOLD: frozenset({_S.RESTORING, _S.FROZEN, _S.CLOSED, _S.ABORTED}),
-    _S.FROZEN: frozenset({_S.RESTORING, _S.CLOSED, _S.ABORTED}),
+    _S.FROZEN: frozenset({_S.RESTORING, _S.HOLD, _S.CLOSED, _S.ABORTED}),
     _S.CLOSED: frozenset(),
     _S.ABORTED: frozenset(),
 }
@@ -116,8 +120,8 @@ def times_of(entries: Sequence[JournalEntry]) -> IncidentTimes:
         detected=_utc(detected) if detected else None,
         decided=moved(IncidentState.RESTORING),
         acted=min(map(_utc, changed), default=None),
-        mitigated=_done(entries, "read_back"),
-        verified=_done(entries, "verification"),
+        mitigated=_done(entries, MITIGATING),
+        verified=_done(entries, {"verification"}),
         recovered=moved(IncidentState.RECOVERED),
         closed=moved(IncidentState.CLOSED),
     )
@@ -127,11 +131,11 @@ def _utc(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _done(entries: Sequence[JournalEntry], step: str) -> datetime | None:
-    """When ``step`` was first done in every action that has it; None before."""
+def _done(entries: Sequence[JournalEntry], steps: Collection[str]) -> datetime | None:
+    """When one of ``steps`` was first done in every action that has it; None before."""
     first: dict[str | None, datetime] = {}
     for entry in entries:
-        if entry.kind == "outcome" and entry.step == step and entry.body.get("ok"):
+        if entry.kind == "outcome" and entry.step in steps and entry.body.get("ok"):
             first.setdefault(entry.body.get("action"), entry.at)
     return max(first.values(), default=None)
 
@@ -143,11 +147,6 @@ def joined_findings(entries: Sequence[JournalEntry]) -> list[Mapping[str, Any]]:
         for entry in entries
         if entry.kind in {"opened", "joined"} and isinstance(entry.body.get("finding"), Mapping)
     ]
-
-
-def asked_findings(entries: Sequence[JournalEntry]) -> list[Mapping[str, Any]]:
-    """Return the documents of the findings that brought no action: a person was asked about each."""
-    return joined_findings([entry for entry in entries if entry.body.get("action") is None])
 
 
 def finding_keys(entries: Sequence[JournalEntry]) -> list[str]:
@@ -227,7 +226,13 @@ class IncidentBook:
         }
         self.reached("before opened")
         self.store.open_incident(
-            self._held(), incident=incident, title=title, state=IncidentState.OPEN, actor=ACTOR, body=body
+            self._held(),
+            environment=self.environment,
+            incident=incident,
+            title=title,
+            state=IncidentState.OPEN,
+            actor=ACTOR,
+            body=body,
         )
         self.reached("after opened")
         return self.store.incident(incident)
@@ -318,7 +323,7 @@ def acknowledge(store: GuardStore, incident: str, *, person: str) -> JournalEntr
     NotFoundError
         There is no such incident.
     """
-    return store.append(None, incident=incident, kind="ack", actor=_person(person), body={})
+    return store.append(None, incident=incident, kind="ack", actor=person_named(person), body={})
 
 
 def add_note(store: GuardStore, incident: str, *, person: str, text: str) -> JournalEntry:
@@ -334,7 +339,7 @@ def add_note(store: GuardStore, incident: str, *, person: str, text: str) -> Jou
     text = plain_text(text, keep_newlines=True)
     if not text.strip():
         raise ConflictError("A note needs some text.")
-    return store.append(None, incident=incident, kind="note", actor=_person(person), body={"text": text})
+    return store.append(None, incident=incident, kind="note", actor=person_named(person), body={"text": text})
 
 
 def acknowledged_by(entries: Sequence[JournalEntry]) -> list[str]:
@@ -342,7 +347,20 @@ def acknowledged_by(entries: Sequence[JournalEntry]) -> list[str]:
     return list(dict.fromkeys(entry.actor for entry in entries if entry.kind == "ack"))
 
 
-def _person(name: str) -> str:
+def owes(entries: Sequence[JournalEntry]) -> bool:
+    """Whether users may still wait for the end of a step (:data:`OWING`) that was begun."""
+    for step, end in OWING.items():
+        begun = max((e.seq for e in entries if e.kind == "intent" and e.step == step), default=0)
+        ended = max(
+            (e.seq for e in entries if e.kind == "outcome" and e.step == end and e.body["ok"]), default=0
+        )
+        if begun > ended:
+            return True
+    return False
+
+
+def person_named(name: str) -> str:
+    """Return how the journal names a person."""
     name = plain_text(name)
     return name if name.startswith("person:") else f"person:{name}"
 
@@ -355,14 +373,15 @@ def close_by_person(
     reason: str,
     before_commit: Callable[[], None] | None = None,
 ) -> IncidentRow:
-    """Close an incident by hand, with a reason; one still OPEN or RESTORING is aborted instead.
+    """Close an incident by hand, with a reason; one still OPEN is aborted instead.
 
     Needs no lease: a person overrules the guard, whose next write to this incident is then refused.
 
     Raises
     ------
     ConflictError
-        There is no reason, or the incident is over.
+        There is no reason, the incident is over, or it is being restored or holds writes frozen: closing
+        would leave it half done.
     NotFoundError
         There is no such incident.
     """
@@ -370,14 +389,22 @@ def close_by_person(
     if not reason.strip():
         raise ConflictError("Closing by hand needs a reason; it goes into the report.")
     before = IncidentState(store.incident(incident).state)
-    running = before in {IncidentState.OPEN, IncidentState.RESTORING}
-    after = IncidentState.ABORTED if running else IncidentState.CLOSED
+    if before is IncidentState.RESTORING:
+        raise ConflictError(
+            "It is being restored. `understudy incident abort` ends it on a consistent side, with a reason."
+        )
+    if before in {_S.HOLD, _S.FROZEN} and owes(store.entries(incident)):
+        raise ConflictError(
+            "Its restoration holds writes frozen. `understudy incident abort` lets them go again and ends "
+            "it, with a reason."
+        )
+    after = IncidentState.ABORTED if before is IncidentState.OPEN else IncidentState.CLOSED
     check_move(before, after)
     store.append(
         None,
         incident=incident,
         kind="state",
-        actor=_person(person),
+        actor=person_named(person),
         body={"reason": reason, "by_hand": True},
         move=(before, after),
         before_commit=before_commit,

@@ -20,6 +20,7 @@ from understudy.errors import (
 from understudy.logs import Redactor, get_logger
 from understudy.metrics import may_read
 from understudy.plain_text import plain_text
+from understudy.restoration.approvals import approve
 from understudy.restoration.guard.alerts import BODY_LIMIT, AlertInbox, encodable
 from understudy.restoration.guard.documents import (
     alarms_document,
@@ -35,7 +36,9 @@ from understudy.restoration.guard.loop import Guard
 from understudy.restoration.guard.metering import Metering
 from understudy.restoration.guard.notifying import Notifier
 from understudy.restoration.incidents import IncidentState, acknowledge, add_note, close_by_person
+from understudy.restoration.orders import ORDERS, give_order
 from understudy.restoration.playbook.reporting import report_of, write_report_of
+from understudy.store.guard import IncidentRow
 
 __all__ = ["Console", "entry_document", "incident_document", "status_document"]
 
@@ -110,6 +113,8 @@ class Console:
                 web.post("/incidents/{id}/ack", self._ack),
                 web.post("/incidents/{id}/note", self._note),
                 web.post("/incidents/{id}/close", self._close),
+                web.post("/incidents/{id}/approve", self._approve),
+                *(web.post(f"/incidents/{{id}}/{order}", self._order) for order in ORDERS),
             ]
         )
         self.routes = [
@@ -210,7 +215,7 @@ class Console:
         rows = self._store.incidents(
             self._guard.book.environment, state=state, limit=limit + 1, offset=offset
         )
-        page = [incident_document(self._store, row) for row in rows[:limit]]
+        page = [incident_document(self._store, row, now=self._clock.now()) for row in rows[:limit]]
         return web.json_response(
             {"incidents": page, "next_offset": offset + limit if len(rows) > limit else None}
         )
@@ -218,7 +223,7 @@ class Console:
     async def _incident(self, request: web.Request) -> web.Response:
         row = self._store.incident(request.match_info["id"])
         journal = [entry_document(entry) for entry in self._store.entries(row.id)]
-        return web.json_response({**incident_document(self._store, row), "journal": journal})
+        return web.json_response({**self._document(row), "journal": journal})
 
     async def _report(self, request: web.Request) -> web.Response:
         report = report_of(
@@ -271,15 +276,55 @@ class Console:
             self._store, incident, person=request[_OPERATOR], reason=reason, before_commit=write
         )
         log.warning("closed_by_hand", incident=incident, operator=request[_OPERATOR])
-        return web.json_response(incident_document(self._store, row))
+        return web.json_response(self._document(row))
+
+    async def _approve(self, request: web.Request) -> web.Response:
+        body = await _object(request)
+        break_glass = body.get("break_glass", False)
+        if not isinstance(break_glass, bool):
+            raise ValidationError("break_glass is true or false.")
+        entry = approve(
+            self._store,
+            request.match_info["id"],
+            person=request[_OPERATOR],
+            plan=_said(body, "plan"),
+            reason=self._redactor(_said(body, "reason")) if "reason" in body else "",
+            break_glass=break_glass,
+            now=self._clock.now(),
+        )
+        log.warning("plan_approved", incident=entry.incident, operator=request[_OPERATOR])
+        return web.json_response(entry_document(entry))
+
+    async def _order(self, request: web.Request) -> web.Response:
+        order = next(order for order in ORDERS if request.path.endswith(f"/{order}"))
+        entry = give_order(
+            self._store,
+            request.match_info["id"],
+            order,
+            person=request[_OPERATOR],
+            reason=self._redactor(await _text(request, "reason")),
+        )
+        log.warning("ordered", incident=entry.incident, order=order, operator=request[_OPERATOR])
+        return web.json_response(entry_document(entry))
+
+    def _document(self, row: IncidentRow) -> dict[str, Any]:
+        return incident_document(self._store, row, now=self._clock.now())
 
 
-async def _text(request: web.Request, name: str) -> str:
+async def _object(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.read())
     except (ValueError, RecursionError) as error:
         raise ValidationError("The body is not JSON.") from error
-    value = body.get(name) if isinstance(body, dict) else None
+    return body if isinstance(body, dict) else {}
+
+
+async def _text(request: web.Request, name: str) -> str:
+    return _said(await _object(request), name)
+
+
+def _said(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
     if isinstance(value, str):
         value = plain_text(encodable(value, name), keep_newlines=True)
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:

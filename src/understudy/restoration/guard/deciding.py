@@ -13,8 +13,9 @@ from understudy.errors import StoreUnavailableError
 from understudy.logs import get_logger
 from understudy.restoration.guard.alerts import SUMMARY_CHECK
 from understudy.restoration.incidents import IncidentBook, IncidentState, finding_keys
-from understudy.restoration.playbook.agenda import action_for, instruction_for
-from understudy.restoration.playbook.engine import WORKFLOW_VERSION, Engine, paged_in
+from understudy.restoration.playbook.agenda import FOR_EACH_FINDING, action_for, instruction_for
+from understudy.restoration.playbook.engine import Engine
+from understudy.restoration.playbook.moves import paged_in
 from understudy.restoration.playbook.policy import Playbook
 from understudy.restoration.signals.readings import Series, Signals
 from understudy.restoration.signals.source import CallSource
@@ -159,7 +160,7 @@ class Deciding:
                 for f in findings
                 if f.verdict is Verdict.FAIL and f.mode != "shadow" and not stale(f, signals)
             ),
-            key=lambda finding: (self._action(finding) is None, finding.mode != "auto"),
+            key=lambda finding: (not self._acts(finding), self._action(finding) is None),
         )
         if incident is None:
             disarmed = set(self.arming.disarmed)
@@ -183,7 +184,12 @@ class Deciding:
     def _action(self, finding: Finding) -> ActionName | None:
         return action_for(finding, known_good=self._known_good, performed=self._engine.performs)
 
+    def _acts(self, finding: Finding) -> bool:
+        return finding.mode == "auto" and self._action(finding) is not None
+
     def _instruction(self, finding: Finding) -> str | None:
+        if self._acts(finding):
+            return None
         instructions = instructions_of(self._playbook)
         return instruction_for(finding, known_good=self._known_good, instructions=instructions)
 
@@ -207,11 +213,11 @@ class Deciding:
             finding,
             onset=await self._onset(finding),
             action=action,
-            instruction=None if action else self._instruction(finding),
+            instruction=self._instruction(finding),
             facts={
+                **self._engine.facts(),
                 "environment": self._book.environment,
                 "owner": self._playbook.owner,
-                "workflow_version": WORKFLOW_VERSION,
                 "known_good": self._known_good,
                 "mode_at_start": mode.value if mode else finding.provider,
                 "mode_epoch_at_start": mode.epoch if mode else finding.mode_epoch,
@@ -250,13 +256,13 @@ class Deciding:
             finding,
             onset=await self._onset(finding),
             action=action,
-            instruction=None if action else self._instruction(finding),
+            instruction=self._instruction(finding),
         )
         log.warning("finding_joined", incident=incident.id, finding=finding.key)
         running = incident.state in {IncidentState.OPEN, IncidentState.RESTORING}
         if action is None:
             self._engine.ask(incident.id)
-        elif action in known and not running:
+        elif action in known and not running and action not in FOR_EACH_FINDING:
             self._engine.page(incident.id, f"Fails as well: {finding.detail}", about=finding.key)
         return True
 

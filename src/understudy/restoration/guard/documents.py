@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from understudy.clock import Clock
+from understudy.restoration.approvals import plans_document
 from understudy.restoration.incidents import acknowledged_by, times_of
+from understudy.restoration.orders import standing_order
 from understudy.restoration.signals.processes import mode_document, process_document
 from understudy.restoration.signals.readings import ProbeReading, ProbeResult
 from understudy.restoration.targets.base import MODE_VARIABLE
@@ -24,9 +27,10 @@ if TYPE_CHECKING:  # commands show documents without the loop and its HTTP clien
 DIGEST_CHARS = 12
 
 
-def incident_document(store: GuardStore, row: IncidentRow) -> dict[str, Any]:
-    """Return an incident with its times, as plain data."""
+def incident_document(store: GuardStore, row: IncidentRow, *, now: datetime) -> dict[str, Any]:
+    """Return an incident with its times, its plans and the order that stops it, as plain data."""
     entries = store.entries(row.id)
+    order = standing_order(entries) if row.state not in TERMINAL_STATES else None
     return {
         "id": row.id,
         "environment": row.environment,
@@ -36,6 +40,8 @@ def incident_document(store: GuardStore, row: IncidentRow) -> dict[str, Any]:
         "updated_at": row.updated_at.isoformat(),
         "acknowledged_by": acknowledged_by(entries),
         "instruction": instruction_in(entries) if row.state not in TERMINAL_STATES else None,
+        "plans": plans_document(entries, now),
+        "order": {"kind": order.kind, "by": order.actor, "reason": order.body["reason"]} if order else None,
         "times": times_of(entries).document(),
     }
 
@@ -113,7 +119,7 @@ def status_document(
         "detectable": view.detectable,
         "sources": seen.document() if seen else None,
         "probes": probes_document(seen.probes) if seen else None,
-        "incident": incident_document(book.store, incident) if incident else None,
+        "incident": incident_document(book.store, incident, now=clock.now()) if incident else None,
         "recovery": view.recovery.document() if view.recovery and incident else None,
         "drift": {
             "variable": MODE_VARIABLE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,16 +20,14 @@ from understudy.errors import (
 )
 from understudy.logs import Redactor, get_logger
 from understudy.restoration.guard.alarms import Alarms
-from understudy.restoration.guard.closing import closing_rule
+from understudy.restoration.guard.closing import Recovering, closing_rule
+from understudy.restoration.guard.cutover import CutoverGuard
 from understudy.restoration.guard.deciding import WOULD_HAVE_FIRED, Deciding
 from understudy.restoration.guard.watching import Watcher
 from understudy.restoration.incidents import (
     IncidentBook,
     IncidentState,
-    asked_findings,
     finding_keys,
-    joined_findings,
-    times_of,
 )
 from understudy.restoration.playbook import judging
 from understudy.restoration.playbook.engine import Engine, Prepare
@@ -37,14 +35,12 @@ from understudy.restoration.playbook.policy import Playbook, PolicyFile
 from understudy.restoration.playbook.reporting import write_report_of
 from understudy.restoration.signals.observing import NOT_YET
 from understudy.restoration.signals.readings import Signals
-from understudy.restoration.targets.base import MODE_VARIABLE, Target
+from understudy.restoration.targets.base import MODE_VARIABLE, Target, let_go
 from understudy.restoration.triggers.verdict import Finding, Verdict
-from understudy.restoration.verification.recovery import PassingSince, Recovery, watch_recovery
+from understudy.restoration.verification.recovery import Recovery
 from understudy.store.guard import IncidentRow
 
 _S = IncidentState
-#: What users felt is counted in so many seconds, or is unknown.
-IMPACT_S = 5.0
 
 log = get_logger(__name__)
 
@@ -113,6 +109,8 @@ class Guard:
         Called after each cycle; ``completed`` is False where it broke.
     policy_file
         Where ``playbook`` was read from.
+    cutover
+        Who watches cutovers, where there can be any.
     """
 
     def __init__(
@@ -133,6 +131,7 @@ class Guard:
         more_alarms: Callable[[], dict[str, str | None]] = dict,
         on_cycle: Callable[[bool], None] = lambda _: None,
         policy_file: PolicyFile | None = None,
+        cutover: CutoverGuard | None = None,
     ) -> None:
         self.view = GuardView()
         self.book = book
@@ -148,17 +147,27 @@ class Guard:
         self._redactor = redactor
         self._outside = outside
         self._more_alarms = more_alarms
+        self._cutover = cutover
         self._more_said: set[str] = set()
         self._on_cycle = on_cycle
         self._alarms = Alarms(book, clock, self.view.paged)
-        self._passing = PassingSince()
-        self._engine = Engine(book, playbook, clock, prepare, seen=lambda: self.view.signals)
+        self._engine = Engine(
+            book,
+            playbook,
+            clock,
+            prepare,
+            seen=lambda: self.view.signals,
+            policy=policy_file,
+            before_end=self._write_report,
+        )
         self._deciding = Deciding(
             book, playbook, self._engine, watcher.source, clock, known_good=known_good, alarm=self._alarms.say
         )
         self._restoring: asyncio.Task[IncidentState] | None = None
         self._held_at_s = clock.monotonic_s()
-        self._closing = closing_rule(playbook)
+        self._recovering = Recovering(
+            book, self._engine, watcher.source, closing_rule(playbook), known_good=known_good
+        )
 
     @property
     def leads(self) -> bool:
@@ -212,9 +221,12 @@ class Guard:
             await self._ensure_lease()
         signals = await self._watcher.signals()
         findings = judging.judge_all(self.playbook, signals, known_good=self.known_good, now=signals.at)
+        if self._cutover is not None:
+            findings = judging.by_severity((*findings, *self._cutover.findings(signals)))
+        judged = findings
         if self._outside is not None:
             findings += self._outside.pending_findings(signals.at)
-        self._passing.saw(findings, signals.at)
+        self._recovering.passing.saw(findings, signals.at)
         view = self.view
         view.signals, view.findings = signals, findings
         view.verdicts = judging.family_verdicts(findings)
@@ -224,6 +236,8 @@ class Guard:
         self._say_alarms()
         if self.leads:
             try:
+                if self._cutover is not None:
+                    await self._cutover.tend(signals, judged, incident=self.book.current())
                 await self._decide(signals, findings)
                 self._alarms.announce()
             except LeaseLostError as error:
@@ -269,39 +283,19 @@ class Guard:
             case _S.RECOVERED:
                 self._close(incident)
             case _S.HOLD | _S.FROZEN:
-                self._say_healthy_alone(incident, signals)
+                self._recovering.say_healthy_alone(incident, signals, findings)
             case _:
                 pass
 
     async def _watch_recovery(
         self, incident: IncidentRow, signals: Signals, findings: Sequence[Finding]
     ) -> None:
-        entries = self.book.entries(incident.id)
-        times = times_of(entries)
-        since = times.verified or times.mitigated
-        if signals.mode is None or since is None:
+        recovery = self._recovering.watch(incident, signals, findings)
+        if recovery is None:
             return
-        if times.verified is not None and signals.mode.value != self.known_good:
-            self._engine.page(
-                incident.id,
-                f"The mode is {signals.mode.value} again (by {signals.mode.actor}) before recovery was "
-                f"proven.",
-                about=f"mode {signals.mode.epoch}",
-            )
-            return
-        recovery = watch_recovery(
-            self._closing,
-            signals,
-            findings,
-            self._passing,
-            documents=joined_findings(entries),
-            actions=[entry.body["action"] for entry in entries if entry.kind == "begun"],
-            since=since,
-            asked=asked_findings(entries),
-        )
         self.view.recovery = recovery
         if recovery.recovered and signals.blind is None:
-            impact = await self._impact(incident)
+            impact = await self._recovering.impact(incident)
             self.book.move(
                 incident.id, _S.RECOVERED, body={"recovery": recovery.document(), "impact": impact}
             )
@@ -313,55 +307,24 @@ class Guard:
                 incident.id, f"Mitigated, but recovery is not proven: {waiting}", about="overdue"
             )
 
-    def _say_healthy_alone(self, incident: IncidentRow, signals: Signals) -> None:
-        """Write down, once each time, that what a person was asked about is healthy by itself."""
-        entries = self.book.entries(incident.id)
-        checks = {f"{doc['trigger']}/{doc.get('check')}" for doc in joined_findings(entries)}
-        healthy_s = [self._passing.healthy_s(check, signals.at) for check in checks]
-        healthy = all(since is not None and since >= self._closing.quiet_s for since in healthy_s)
-        failing = any(
-            f"{finding.trigger}/{finding.check}" in checks and finding.verdict is Verdict.FAIL
-            for finding in self.view.findings
-        )
-        said = next((entry.body["healthy"] for entry in reversed(entries) if entry.kind == "signal"), False)
-        if healthy and not said:
-            message = "The signals are healthy again without any action. A person decides and closes."
-            self.book.append(incident.id, "signal", body={"healthy": True, "message": message})
-        elif failing and said:
-            body = {"healthy": False, "message": "The signals fail again."}
-            self.book.append(incident.id, "signal", body=body)
-
-    async def _impact(self, incident: IncidentRow) -> dict[str, Any] | None:
-        """What users felt from the first failure until it was mitigated; None when that is not known."""
-        entries = self.book.entries(incident.id)
-        times, documents = times_of(entries), joined_findings(entries)
-        provider = next((doc["provider"] for doc in documents if doc.get("provider")), None)
-        start, end = times.onset or times.detected, times.mitigated
-        if start is None or end is None or provider is None:
-            return None
-        try:
-            async with asyncio.timeout(IMPACT_S):
-                harm = await self._watcher.source.harm(self._closing.operation, provider, start, end)
-        except (StoreUnavailableError, TimeoutError):
-            return None
-        return {**asdict(harm), "provider": provider, "from": start.isoformat(), "to": end.isoformat()}
-
     def _close(self, incident: IncidentRow) -> None:
         """Close with the report written inside the same transaction: a closed incident has its report."""
-
-        def write() -> None:
-            write_report_of(
-                self.book.store, incident.id, self._reports, now=self._clock.now(), redactor=self._redactor
-            )
-
         try:
             self.book.move(
-                incident.id, _S.CLOSED, body={"reason": "the closing rule is met"}, before_commit=write
+                incident.id,
+                _S.CLOSED,
+                body={"reason": "the closing rule is met"},
+                before_commit=lambda: self._write_report(incident.id),
             )
         except (ConfigurationError, ValidationError) as error:
             self._engine.page(incident.id, f"The report cannot be written: {error.message}", about="report")
             return
         log.info("incident_closed", incident=incident.id)
+
+    def _write_report(self, incident: str) -> None:
+        write_report_of(
+            self.book.store, incident, self._reports, now=self._clock.now(), redactor=self._redactor
+        )
 
     async def _collect(self) -> None:
         """Take the result of a restoration that has ended."""
@@ -434,6 +397,7 @@ class Guard:
             self._restoring.cancel()
             await asyncio.gather(self._restoring, return_exceptions=True)
             self._restoring = None
+        await let_go(self._target)
 
     # --- alarms that change nothing -------------------------------------------------------------------------
 

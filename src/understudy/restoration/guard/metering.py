@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from understudy.metrics import GuardMetrics, exposition
+from understudy.restoration.guard.backing_up import BackupKeeper
 from understudy.restoration.guard.loop import Guard
 from understudy.restoration.guard.notifying import Notifier
 
@@ -16,10 +17,17 @@ class Metering:
         Of :func:`understudy.metrics.guard_registry`; one a process.
     """
 
-    def __init__(self, metrics: GuardMetrics, guard: Guard, notifier: Notifier | None = None) -> None:
+    def __init__(
+        self,
+        metrics: GuardMetrics,
+        guard: Guard,
+        notifier: Notifier | None = None,
+        backups: BackupKeeper | None = None,
+    ) -> None:
         self._metrics = metrics
         self._guard = guard
         self._notifier = notifier
+        self._backups = backups
         self._fired: dict[str, int] = {}
 
     def cycle(self, cycle_ms: float) -> None:
@@ -47,6 +55,8 @@ class Metering:
                 metrics.outbox_pending.labels(channel["channel"]).set(channel["waiting"])
         if view.signals is not None:
             self._probes()
+        newest = self._backups.newest_at if self._backups is not None else None
+        metrics.backup_at.set(newest.timestamp() if newest is not None else 0)
         return exposition(metrics.registry, accept)
 
     def _probes(self) -> None:

@@ -26,6 +26,12 @@ _STATES_TOLD: Mapping[str, tuple[Severity, str]] = {
 _DONE: Mapping[str, str] = {
     "env_switch": "the known-good side serves",
     "close_valve": "voice creates are paused",
+    "throttle_tenant": "the tenant is throttled",
+    "quarantine_and_repair": "what was broken is quarantined, and repaired where that is possible",
+    "close_reads": "the reads that leaked are closed",
+    "reapply_settings": "the known-good settings are in force",
+    "code_rollback": "the known-good revision serves",
+    "database_restore": "the restored database serves",
 }
 _OVER = frozenset({_S.CLOSED, _S.ABORTED})
 #: An entry's words are told up to here; the journal has all of them.
@@ -125,24 +131,41 @@ def _about_guard(entry: JournalEntry) -> _Told | None:
 
 def _about_incident(entry: JournalEntry) -> _Told | None:
     body, look = entry.body, f"understudy incident show {entry.incident}"
+    if entry.kind in {"opened", "joined"}:
+        return _about_finding(entry, look)
+    if entry.kind in {"ack", "approval", "abort", "hold", "resume"}:
+        return _about_person(entry, look)
     instruction = str(body.get("instruction") or "")
-    finding = body.get("finding")
+    if entry.kind == "page":
+        return "page", "critical", str(body.get("message") or ""), instruction or look
+    if entry.kind == "state" and body.get("to") in _STATES_TOLD:
+        return _moved(entry, instruction or look)
+    return None
+
+
+def _about_finding(entry: JournalEntry, look: str) -> _Told:
+    body, finding = entry.body, entry.body.get("finding")
     detail = str(finding.get("detail") or "") if isinstance(finding, Mapping) else ""
-    match entry.kind:
-        case "opened":
-            acts = f"The guard acts by itself ({body.get('action')}). Follow it: {_watch(entry)}"
-            ask = f"A person must act. {look}"
-            return "opened", "critical", detail, instruction or (acts if body.get("action") else ask)
-        case "joined":
-            return "joined", "error", f"Fails as well: {detail}", instruction or look
-        case "page":
-            return "page", "critical", str(body.get("message") or ""), instruction or look
-        case "ack":
-            return "acknowledged", "info", f"{entry.actor} has taken it on.", look
-        case "state" if body.get("to") in _STATES_TOLD:
-            return _moved(entry, instruction or look)
-        case _:
-            return None
+    who, action = body.get("requested_by"), body.get("action")
+    if who and entry.kind == "joined":
+        return "joined", "warning", f"{who} asks for {action}: {detail}", look
+    instruction = str(body.get("instruction") or "")
+    if entry.kind == "joined":
+        return "joined", "error", f"Fails as well: {detail}", instruction or look
+    acts = f"{who} asked for {action}." if who else f"The guard acts by itself ({action})."
+    to_do = f"{acts} Follow it: {_watch(entry)}" if action else f"A person must act. {look}"
+    return "opened", "critical", detail, instruction or to_do
+
+
+def _about_person(entry: JournalEntry, look: str) -> _Told:
+    body = entry.body
+    if entry.kind == "ack":
+        return "acknowledged", "info", f"{entry.actor} has taken it on.", look
+    if entry.kind == "approval":
+        how = "breaks the glass for" if body.get("break_glass") else "agrees to"
+        said = f"{entry.actor} {how} {body.get('action')}. {body.get('reason') or ''}"
+        return "approved", "info", said.rstrip(), look
+    return entry.kind, "info", f"{entry.actor} orders {entry.kind}: {body.get('reason')}", look
 
 
 def _moved(entry: JournalEntry, what_to_do: str) -> _Told:
@@ -150,9 +173,11 @@ def _moved(entry: JournalEntry, what_to_do: str) -> _Told:
     severity, sentence = _STATES_TOLD[to]
     if to == _S.MITIGATED:
         sentence = f"{sentence}: {_done(entry)}; recovery is being proven."
-    reason = str(entry.body.get("reason") or "")
+    body = entry.body
+    reason = str(body.get("reason") or "")
     by_hand = entry.actor.startswith("person:")
-    happened = " ".join(filter(None, (sentence, f"By {entry.actor}." if by_hand else "", reason)))
+    said = (sentence, f"By {entry.actor}." if by_hand else "", reason, str(body.get("side") or ""))
+    happened = " ".join(filter(None, said))
     if to in _OVER:
         what_to_do = f"Read the report: understudy incident report {entry.incident}"
     elif severity == "info":

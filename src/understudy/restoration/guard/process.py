@@ -10,39 +10,39 @@ import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pydantic import SecretStr
-
 from understudy.clock import Clock
+from understudy.environments import Environment, builtin_local
 from understudy.errors import ConfigurationError
 from understudy.logs import Leaks, Redactor, get_logger
 from understudy.metrics import guard_registry
 from understudy.resources import playbook_file
 from understudy.restoration.guard.alerts import AlertInbox, checks_of
+from understudy.restoration.guard.backing_up import BackupKeeper
+from understudy.restoration.guard.connecting import Connector, product_url
 from understudy.restoration.guard.console import Console
+from understudy.restoration.guard.cutover import CutoverGuard
 from understudy.restoration.guard.heartbeat import Heartbeat
 from understudy.restoration.guard.leaking import LeakReport
 from understudy.restoration.guard.loop import Guard
 from understudy.restoration.guard.metering import Metering
 from understudy.restoration.guard.notifying import Notifier, notifier_from
-from understudy.restoration.guard.preparing import preparation
+from understudy.restoration.guard.preparing import preparation, settings_now
 from understudy.restoration.guard.sources import sight_of
 from understudy.restoration.incidents import IncidentBook
 from understudy.restoration.playbook.policy import Playbook, PolicyFile, load_policy
 from understudy.restoration.probes import ProbeRunner
-from understudy.restoration.targets.local import LocalTarget
+from understudy.restoration.targets.choosing import target_of
 from understudy.settings import Settings
-from understudy.store.database import Database
-from understudy.store.guard import GUARD_FILE, GuardStore, open_guard_store
+from understudy.store.guard import GUARD_FILE, MACHINE_KEY, GuardStore, open_guard_store
 
 __all__ = ["GUARD_FILE", "Connector", "GuardOptions", "operator_token", "run_guard"]
 
 HOST = "127.0.0.1"
-ENVIRONMENT = "local"
 OPERATOR_TOKEN_FILE = Path("run") / "operator.token"
 #: What runs beside the guard may take so many seconds to end by itself.
 STOP_S = 3.0
@@ -62,6 +62,8 @@ class GuardOptions:
         Another playbook than the one that ships.
     ready_file
         Written once the guard listens and has looked once: ``{"guard": url, "pid": ...}``.
+    environment
+        What it guards, and by which target it acts.
     """
 
     home: Path
@@ -69,27 +71,7 @@ class GuardOptions:
     policy: Path | None = None
     window_s: int | None = None
     ready_file: Path | None = None
-
-
-class Connector:
-    """Connects to the product database when it is first needed, and again after it was away."""
-
-    def __init__(self, url: SecretStr) -> None:
-        self._url = url
-        self._database: Database | None = None
-        self._one_at_a_time = asyncio.Lock()
-
-    async def __call__(self) -> Database:
-        """Return the database; raises :class:`StoreUnavailableError` while it cannot be reached."""
-        async with self._one_at_a_time:
-            if self._database is None:
-                self._database = await Database.connect(self._url, application_name="understudy-guard")
-            return self._database
-
-    async def close(self) -> None:
-        """Close the pool."""
-        if self._database is not None:
-            await self._database.close()
+    environment: Environment = field(default_factory=builtin_local)
 
 
 async def run_guard(
@@ -117,8 +99,10 @@ async def run_guard(
     playbook, policy_file = load_policy(
         chosen, window_s=options.window_s or settings.understudy_guard_window_s
     )
+    if options.environment.owner:
+        playbook = playbook.model_copy(update={"owner": options.environment.owner})
     token = operator_token(options.home)
-    redactor = Redactor([*settings.secrets(), token])
+    redactor = Redactor([*settings.secrets(), token, *options.environment.present_secrets().values()])
     store = open_guard_store(options.home, settings, clock)
     try:
         await _run(
@@ -150,10 +134,11 @@ async def _run(
     announce: Callable[[dict[str, Any]], None],
     leaks: Leaks,
 ) -> None:
-    connector = Connector(settings.database_url)
-    target = LocalTarget(options.home)
-    store.add_operator(token, "operator.token")
-    book = IncidentBook(store, ENVIRONMENT, clock)
+    connector = Connector(product_url(options.home, settings))
+    environment = options.environment.name.value
+    target = target_of(options.environment, options.home, settings, clock)
+    store.add_operator(token, MACHINE_KEY)
+    book = IncidentBook(store, environment, clock)
 
     def leads() -> bool:
         return book.lease is not None
@@ -170,7 +155,7 @@ async def _run(
         durable_mode=lambda: guard.view.env_value,
     )
     inbox = AlertInbox(store, clock, checks_of(playbook), redactor=redactor)
-    notifier = notifier_from(settings, store, clock, environment=ENVIRONMENT, redactor=redactor, leads=leads)
+    notifier = notifier_from(settings, store, clock, environment=environment, redactor=redactor, leads=leads)
     heartbeat = Heartbeat(
         options.home,
         clock,
@@ -194,6 +179,15 @@ async def _run(
                 cycle_ms=guard.view.cycle_ms,
             )
 
+    cutover = CutoverGuard(
+        playbook=playbook,
+        store=store,
+        target=target,
+        connect=connector,
+        clock=clock,
+        known_good=settings.known_good_provider,
+        environment=environment,
+    )
     guard = Guard(
         book=book,
         playbook=playbook,
@@ -215,11 +209,22 @@ async def _run(
         poll_interval_s=settings.guard_poll_interval_s,
         redactor=redactor,
         outside=inbox,
-        more_alarms=lambda: alarms_beside(inbox, notifier, sight.probes, heartbeat),
+        more_alarms=lambda: (
+            alarms_beside(inbox, notifier, sight.probes, heartbeat) | cutover.alarms() | backups.alarms()
+        ),
         on_cycle=on_cycle,
         policy_file=policy_file,
+        cutover=cutover,
     )
-    metering = Metering(guard_registry(), guard, notifier)
+    backups = BackupKeeper(
+        target,
+        store,
+        clock,
+        settings=lambda: settings_now(settings),
+        leads=leads,
+        busy=lambda: book.current() is not None,
+    )
+    metering = Metering(guard_registry(), guard, notifier, backups)
     console = Console(
         guard,
         clock,
@@ -247,6 +252,7 @@ async def _run(
                 ("notifier", notifier),
                 ("heartbeat", heartbeat),
                 ("leaks", leak_report),
+                ("backups", backups),
             )
         ]
         looked = asyncio.create_task(first_look.wait())

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from pydantic import SecretStr
-
 from understudy.clock import Clock
 from understudy.errors import ConfigurationError
 from understudy.logs import get_logger
+from understudy.restoration.guard.connecting import migrating_url
 from understudy.restoration.guard.preparing import settings_now
 from understudy.restoration.guard.watching import Observer, Reading, Watcher
 from understudy.restoration.playbook.policy import Playbook
@@ -26,6 +25,7 @@ from understudy.restoration.signals.security import SecurityObserver
 from understudy.restoration.targets.base import Target
 from understudy.restoration.verification.canaries import remembered_identities
 from understudy.settings import Settings
+from understudy.store.catalog import Catalog
 from understudy.store.guard import GuardStore
 from understudy.store.mode import ModeRow
 from understudy.store.object_choice import open_objects
@@ -104,7 +104,7 @@ def sight_of(
         clock,
         span_s=playbook.span_s,
         operations={playbook.triggers.success_rate.rate.operation},
-        observers=_observers(settings, playbook, connect, clock, store=store, probes=probes),
+        observers=_observers(home, settings, playbook, connect, clock=clock, store=store, probes=probes),
         probes=probes,
     )
     newest.append(watcher)
@@ -112,11 +112,12 @@ def sight_of(
 
 
 def _observers(
+    home: Path,
     settings: Settings,
     playbook: Playbook,
     connect: Connect,
-    clock: Clock,
     *,
+    clock: Clock,
     store: GuardStore,
     probes: ProbeRunner,
 ) -> dict[str, Observer]:
@@ -138,8 +139,9 @@ def _observers(
         plans=parts.data_integrity.plans(),
         objects=_objects(settings, clock),
         schema=SchemaWatch(
-            lambda: _migrating_url(settings),
+            migrating_url(home, settings),
             _Remembered(store),
+            recorded=lambda: _known_good_catalog(store),
             recorded_files=lambda: _known_good_migrations(store),
         ),
     )
@@ -181,9 +183,16 @@ def _known_good_migrations(store: GuardStore) -> Mapping[str, str] | None:
     return files if isinstance(files, Mapping) else None
 
 
-def _migrating_url(settings: Settings) -> SecretStr:
-    known = settings.migration_database_url
-    return known if known.get_secret_value() else settings.database_url
+def _known_good_catalog(store: GuardStore) -> Catalog | None:
+    record = store.known_good()
+    document = record.document.get("catalog") if record is not None else None
+    if not isinstance(document, Mapping):
+        return None
+    try:
+        return Catalog.from_json(document)
+    except ValueError as error:
+        log.warning("known_good_catalog_not_usable", reason=str(error))
+        return None
 
 
 def _objects(settings: Settings, clock: Clock) -> ObjectStore | None:

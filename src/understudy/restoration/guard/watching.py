@@ -168,6 +168,7 @@ class Watcher:
             calls=observed.calls,
             blind=observed.blind,
             clock_offset_s=offset.total_seconds() if offset is not None else None,
+            cutover=observed.cutover,
             **self._parts(observed.at),
         )
 

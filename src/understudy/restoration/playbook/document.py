@@ -149,7 +149,7 @@ def _problem(document: Document, item: dict[str, Any], model: type[BaseModel]) -
     message = str(item["msg"]).removeprefix("Value error, ")
     where = _dotted(location)
     if item["type"] == "value_error" and ": " in message:
-        # Rules that span fields name theirs: "ladder: rungs must rise".
+        # Rules that span fields name theirs: "ladder: rungs must not fall".
         named, message = message.split(": ", 1)
         parts: Location = tuple(int(part) if part.isdigit() else part for part in named.split("."))
         if parts in document.lines:

@@ -35,6 +35,11 @@ def judge_all(playbook: Playbook, signals: Signals, *, known_good: str, now: dat
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             log.exception("trigger_broke", trigger=name)
             findings += _broken(playbook, name, error, now)
+    return by_severity(findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return them with the most severe first; equals keep their order."""
     return tuple(sorted(findings, key=lambda finding: -finding.verdict.severity))
 
 

@@ -16,8 +16,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from understudy.errors import ConfigurationError
 from understudy.restoration.playbook.checks import checks_of
+from understudy.restoration.playbook.cutover_policy import Cutover
 from understudy.restoration.playbook.document import Document, Problem, problems_of, read_document
-from understudy.restoration.playbook.ladder import CloseValveRung, EnvSwitchRung, PositiveSeconds, Rung
+from understudy.restoration.playbook.ladder import AnyRung, PositiveSeconds, Rung
 from understudy.restoration.triggers.cost import Cost
 from understudy.restoration.triggers.cures import ActionName, Check, Part, Words
 from understudy.restoration.triggers.data_integrity import DataIntegrity
@@ -154,6 +155,8 @@ class Limits(Part):
     """Seconds until an action on HOLD is tried again; doubles with each attempt."""
     step_retry_s: PositiveSeconds
     """Seconds between two tries of one step."""
+    approval_s: PositiveSeconds
+    """A plan's approvals count for so many seconds; it is proposed once more, and then waits on HOLD."""
     source_stale_after_s: PositiveSeconds
     """Where no api or worker reported for so many seconds, the verdict is BLIND."""
     query_s: PositiveSeconds
@@ -171,7 +174,7 @@ class Limits(Part):
 class Playbook(Part):
     """The whole playbook."""
 
-    version: Literal[2]
+    version: Literal[3]
     """Version of this format."""
     owner: Words
     """Who answers for incidents until somebody takes one."""
@@ -183,12 +186,14 @@ class Playbook(Part):
     """The canary tenant's phrases."""
     cures: Cures
     """Every action a check may name: what it is, and what a person does."""
-    ladder: list[Rung] = Field(min_length=1)
-    """Actions that the engine performs by itself, cheapest first."""
+    ladder: list[AnyRung] = Field(min_length=1)
+    """Actions that the engine performs, cheapest first."""
     checklist: list[str]
     """The playbook's post-rollback verification checklist, word for word."""
     closing: Closing
     """What proves that an incident is over."""
+    cutover: Cutover
+    """How people move forward again, and what brings everybody back."""
     limits: Limits
     """What keeps guard and engine in bounds."""
 
@@ -204,8 +209,11 @@ class Playbook(Part):
     @model_validator(mode="after")
     def _rungs_rise(self) -> Self:
         rungs = [rung.rung for rung in self.ladder]
-        if rungs != sorted(set(rungs)):
-            raise ValueError(f"ladder: rungs must rise, each once; found {rungs}")
+        if rungs != sorted(rungs):
+            raise ValueError(f"ladder: rungs must not fall; found {rungs}")
+        actions = [rung.action for rung in self.ladder]
+        if twice := [action for index, action in enumerate(actions) if action in actions[:index]]:
+            raise ValueError(f"ladder: names {twice[0]} twice")
         return self
 
     @model_validator(mode="after")
@@ -250,11 +258,11 @@ class Playbook(Part):
             for name, check in checks_of(getattr(self.triggers, trigger))
         ]
 
-    def rung_of(self, action: ActionName) -> CloseValveRung | EnvSwitchRung | None:
+    def rung_of(self, action: ActionName) -> Rung | None:
         """Return the rung that performs ``action``; None where only a person can."""
         return next((rung for rung in self.ladder if rung.action == action), None)
 
-    def rung(self, action: ActionName) -> CloseValveRung | EnvSwitchRung:
+    def rung(self, action: ActionName) -> Rung:
         """Return the rung that performs ``action``, which must have one."""
         rung = self.rung_of(action)
         if rung is None:

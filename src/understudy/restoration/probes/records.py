@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+import psycopg
+
 from understudy.errors import StoreUnavailableError
 from understudy.logs import get_logger
 from understudy.restoration.signals.calls import Connect
 from understudy.store.calls import CallRecord, insert_calls
+from understudy.store.closed_reads import read_closed
 from understudy.store.probes import TaskCall, call_of_task
 from understudy.store.synthetic import mark_synthetic
 
@@ -45,6 +48,14 @@ class ProbeRecords:
                     await mark_synthetic(conn, user_id, LABEL)
         except TimeoutError:
             raise StoreUnavailableError from None
+
+    async def closed_reads(self) -> list[str]:
+        """Return the kinds of reads that are closed; none where that cannot be asked."""
+        try:
+            async with asyncio.timeout(self._query_s), (await self._connect()).service() as conn:
+                return sorted(name for name, row in (await read_closed(conn)).items() if row.closed)
+        except (TimeoutError, StoreUnavailableError, psycopg.errors.UndefinedTable):
+            return []
 
     async def of_task(self, task_id: UUID) -> TaskCall | None:
         """Return what the product recorded of a probe's task; None while it cannot be read."""

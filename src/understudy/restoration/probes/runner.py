@@ -13,7 +13,12 @@ from random import Random
 from typing import Any
 
 from understudy.clock import Clock
-from understudy.errors import ConfigurationError, StoreUnavailableError, UnderstudyError
+from understudy.errors import (
+    ConfigurationError,
+    ReadsClosedError,
+    StoreUnavailableError,
+    UnderstudyError,
+)
 from understudy.logs import get_logger
 from understudy.providers.base import Operation
 from understudy.restoration.probes.active import ActiveProbe
@@ -97,7 +102,7 @@ class ProbeRunner:
         self._clock = clock
         self._random = random
         self._leads = leads
-        records = ProbeRecords(connect)
+        self._records = records = ProbeRecords(connect)
         self.tenants = ProbeTenants(
             base_url=base_url,
             identities=identities,
@@ -152,12 +157,14 @@ class ProbeRunner:
             match role:
                 case Role.ACTIVE:
                     async with self._tenants_busy:
+                        await self._require_reads()
                         await self._speak_active()
                 case Role.STANDBY:
                     async with self._standby_busy:
                         await self._speak_standby()
                 case Role.SECURITY:
                     async with self._tenants_busy:
+                        await self._require_reads()
                         await self._read_another()
         except BudgetSpentError:
             self._hold_up(
@@ -199,6 +206,12 @@ class ProbeRunner:
         if self._held_up.get(role) != reason:
             log.warning("probe_held_up", role=role.value, reason=reason)
         self._held_up[role] = reason
+
+    async def _require_reads(self) -> None:
+        """Raise :class:`ReadsClosedError` while reads are closed: a refusal of ours judges no provider."""
+        closed = await self._records.closed_reads()
+        if closed:
+            raise ReadsClosedError(f"reads are closed: {', '.join(closed)}")
 
     async def _speak_active(self) -> None:
         mode = self._mode()

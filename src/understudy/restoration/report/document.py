@@ -18,8 +18,9 @@ from typing import Any
 from understudy.errors import ConfigurationError, ValidationError
 from understudy.logs import Redactor
 from understudy.restoration.report.facts import Facts, intervals, numbers, what_happened
-from understudy.restoration.report.fields import follow_ups, template_fields, unknowns
+from understudy.restoration.report.fields import template_fields, unknowns
 from understudy.restoration.report.markdown import to_markdown
+from understudy.restoration.report.points import points_of
 from understudy.restoration.report.rows import Row, read_rows, row_holding
 from understudy.store.journal import JournalEntry, digest
 
@@ -137,7 +138,7 @@ def compose(sources: Mapping[str, Any], entries: list[JournalEntry]) -> dict[str
     facts = Facts(sources["incident"], entries)
     smoke, checklist = sources["smoke"], backed(sources["checklist"], sources["smoke"])
     anchor = row_holding(entries, digest(smoke)) if smoke is not None else None
-    open_points = follow_ups(facts, checklist, smoke)
+    open_points = [point.sentence() for point in points_of(facts, checklist, smoke)]
     times = facts.times()
     document = {
         "schema": SCHEMA,

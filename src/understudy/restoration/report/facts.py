@@ -109,11 +109,14 @@ class Facts:
         return joined_findings(self.entries)
 
     def asked(self) -> list[Mapping[str, Any]]:
-        """Return the entries' bodies of what a person was asked to decide."""
+        """Return the entries' bodies of what a person was asked to decide and nobody has yet."""
+        begun = {entry.body["action"]: entry.seq for entry in self.entries if entry.kind == "begun"}
         return [
             entry.body
             for entry in self.entries
-            if entry.kind in {"opened", "joined"} and entry.body.get("instruction")
+            if entry.kind in {"opened", "joined"}
+            and entry.body.get("instruction")
+            and begun.get(entry.body.get("action"), 0) < entry.seq
         ]
 
     def acknowledged(self) -> list[str]:

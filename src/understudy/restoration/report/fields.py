@@ -1,4 +1,4 @@
-"""The template's twelve fields, the follow-ups and the unknowns."""
+"""The template's twelve fields and the unknowns."""
 
 from __future__ import annotations
 
@@ -154,65 +154,6 @@ def _verification(checklist: Mapping[str, Any] | None, smoke: Mapping[str, Any] 
     ticked = sum(item["ok"] for item in items)
     sha256 = checklist["smoke_sha256"]
     return f"checklist {ticked} of {len(items)}, by the smoke run of {smoke['started_at']} (sha256 {sha256})"
-
-
-def _failed_calls(facts: Facts) -> str | None:
-    """How many calls failed in all, or at least, in words; None when none is known."""
-    harm, finding = facts.harm() or facts.harm_at_start(), facts.finding()
-    if harm is not None:
-        return str(harm["failed"]) if harm["failed"] else None
-    seen = finding.get("failures") if finding.get("trigger") in CALL_FAMILIES else None
-    return f"At least {seen}" if isinstance(seen, int) and seen else None
-
-
-def follow_ups(
-    facts: Facts, checklist: Mapping[str, Any] | None, smoke: Mapping[str, Any] | None
-) -> list[str]:
-    """Return what is still to do, by whom where that is known."""
-    owner = facts.text("owner") or "nobody yet: name an owner"
-    points = [f"Find the root cause: this report says what was seen, not why. Owner: {owner}."]
-    failures = _failed_calls(facts)
-    if failures:
-        points.append(
-            f"{failures} generations failed during the incident; they are not repeated by themselves. "
-            f"Tell their users, or generate them again."
-        )
-    if "env switch" in facts.rollback_types() and facts.mode_at_start() == "qwen":
-        points.append(
-            "Voices cloned or designed on Qwen need nothing: each speaks on Modal from its stored reference."
-        )
-        points.append("Before the next cutover to Qwen, show with a probe that this failure is gone.")
-    points += [
-        f"Decide about: {body.get('title') or body['finding']['detail']}. {body['instruction']}"
-        for body in facts.asked()
-    ]
-    if facts.asked() and not facts.acknowledged():
-        points.append("A person was asked and nobody acknowledged it on record.")
-    if any(entry.step == "close_valve" for entry in facts.changes()):
-        points.append(
-            "Voice creates are closed. When the cause is known a person opens them again: "
-            'understudy valve open design-creates --reason "...".'
-        )
-    if facts.state() not in {"CLOSED", "ABORTED"}:
-        points.append(f"The incident is still {facts.state() or UNKNOWN}.")
-    points += [
-        f"Step {e.step} was begun and its outcome is not recorded: check it." for e in facts.unfinished()
-    ]
-    points += [f"Step {e.step} failed at {utc_text(e.at)}: {what_happened(e)}." for e in facts.failed_steps()]
-    points += [
-        f"Closed by hand by {entry.actor}: confirm the recovery that was not proven."
-        for entry in facts.entries
-        if entry.body.get("by_hand")
-    ]
-    if checklist is not None:
-        points += [
-            f"Not verified: {item['sentence']} {item['reason']}"
-            for item in checklist["items"]
-            if not item["ok"]
-        ]
-    if smoke is not None:
-        points += [f"Delete what the smoke run left behind: {item}." for item in smoke["left_behind"]]
-    return points
 
 
 def unknowns(

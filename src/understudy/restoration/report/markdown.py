@@ -26,8 +26,8 @@ def to_markdown(document: Mapping[str, Any]) -> str:
             (
                 ("journal rows", evidence["journal_rows"]),
                 ("last journal row", f"{evidence['journal_last_seq']}, `{evidence['journal_last_sha256']}`"),
-                ("smoke run", f"`{evidence['smoke_sha256']}`"),
-                ("smoke run stands in journal row", evidence["smoke_in_journal_seq"]),
+                ("smoke run", f"`{smoke}`" if (smoke := evidence["smoke_sha256"]) else "none"),
+                ("smoke run stands in journal row", evidence["smoke_in_journal_seq"] or "none"),
                 ("this report", f"`{document['sha256']}`"),
             ),
         ),

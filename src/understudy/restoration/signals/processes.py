@@ -34,4 +34,5 @@ def process_document(process: ProcessRow) -> dict[str, Any]:
         "started_at": process.started_at.isoformat(),
         "seen_at": process.seen_at.isoformat(),
         "known_good_ok": process.known_good_ok,
+        "revision": process.revision,
     }

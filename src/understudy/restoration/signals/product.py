@@ -29,6 +29,7 @@ from understudy.restoration.signals.source import Observed, unread_calls
 from understudy.restoration.signals.windows import last_edge
 from understudy.store import calls, rollups, signals
 from understudy.store.calls import Harm
+from understudy.store.cutover import CutoverRow, read_cutover
 from understudy.store.database import Database
 from understudy.store.mode import ModeRow, ProcessRow, list_processes, read_mode
 from understudy.store.signals import Bucket, NewestCall, Refusals, SourceState
@@ -44,6 +45,7 @@ log = get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Found:
     mode: ModeRow | None
+    cutover: CutoverRow | None
     processes: tuple[ProcessRow, ...]
     state: SourceState | None
     buckets: Sequence[Bucket]
@@ -115,6 +117,7 @@ class ProductSource:
             blind,
             found.state.at if found.state else None,
             found.state.newest_call_at if found.state else None,
+            found.cutover,
         )
 
     async def successes(self, series: Series, since: datetime) -> int:
@@ -175,19 +178,23 @@ class ProductSource:
         async with database.service() as conn:
             state = await signals.read_state(conn, since)
             mode = await read_mode(conn)
+            cutover = await read_cutover(conn)
             processes = tuple(await list_processes(conn, self._stale_after_s))
             buckets = await signals.read_buckets(conn, since)
             refusals = await signals.read_refusals(conn, since)
             tails: Sequence[NewestCall] = ()
             if mode is not None:
-                wanted = {(mode.value, mode.epoch, operation) for operation in operations}
+                sides = [(mode.value, mode.epoch)]
+                if cutover is not None and cutover.in_force(mode.epoch):
+                    sides.append((cutover.candidate, cutover.stage_epoch))
+                wanted = {(*side, operation) for side in sides for operation in operations}
                 wanted |= {
                     (bucket.provider, bucket.mode_epoch, bucket.operation)
                     for bucket in buckets
                     if bucket.mode_epoch == mode.epoch and bucket.operation in operations
                 }
                 tails = await signals.read_tails(conn, sorted(wanted), since)
-        return _Found(mode, processes, state, buckets, tails, refusals)
+        return _Found(mode, cutover, processes, state, buckets, tails, refusals)
 
     def _disbelief(self, found: _Found, asked: datetime, answered: datetime) -> str | None:
         if found.state is None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from understudy.restoration.signals.windows import CallWindow
+from understudy.store.cutover import CutoverRow
 from understudy.store.mode import ModeRow, ProcessRow
 
 
@@ -248,13 +249,20 @@ class ProcessSecrets:
 
 @dataclass(frozen=True, slots=True)
 class SecretHit:
-    """A secret, or a planted canary, that stood in a log line or an answer before it was taken out."""
+    """A secret, or a planted canary, that stood in a log line or an answer before it was taken out.
+
+    Parameters
+    ----------
+    route
+        Whose answer it was, without ids; empty where that is not known.
+    """
 
     at: datetime
     where: str
     process: str
     name: str
     count: int
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +381,8 @@ class Signals:
         Why the product cannot be seen at all, or None; each part has its own besides.
     clock_offset_s
         How far the database's clock is ahead of ours, in seconds; None where it was not read.
+    cutover
+        The newest cutover, whatever became of it; None before the first, or where none is known.
     """
 
     at: datetime
@@ -386,6 +396,7 @@ class Signals:
     probes: ProbeReading
     blind: str | None = None
     clock_offset_s: float | None = None
+    cutover: CutoverRow | None = None
 
     def document(self) -> dict[str, Any]:
         """Return when each part was read and why it cannot be believed, as plain data."""

@@ -89,12 +89,17 @@ class SchemaWatch:
         try:
             expected = await expected_of(url, look)
         except ScratchRefusedError:
-            recorded = self._recorded()
+            recorded = self._recorded() if self._recorded_with(look) else None
             if recorded is None:
                 return None
             expected = recorded
         self._expected = (look.applied, expected)
         return expected
+
+    def _recorded_with(self, look: SchemaLook) -> bool:
+        """Whether the recorded catalog is of the files applied now: more may have run since."""
+        files = self._recorded_files()
+        return files is None or files.keys() == {one.version for one in look.files}
 
 
 def _key(look: SchemaLook) -> str:

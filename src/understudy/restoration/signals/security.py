@@ -88,7 +88,9 @@ class SecurityObserver(Observer[SecurityReading]):
             processes=tuple(_secrets(row) for row in rows if row.secret_digests),
             known_good=recorded,
             mismatch_since=dict(self._mismatch_since),
-            hits=tuple(SecretHit(hit.at, hit.where, hit.process, hit.name, hit.count) for hit in hits),
+            hits=tuple(
+                SecretHit(hit.at, hit.where, hit.process, hit.name, hit.count, hit.route) for hit in hits
+            ),
             refusals=tuple(
                 KeyRefusal(
                     row.at,

@@ -11,6 +11,7 @@ from understudy.errors import StoreUnavailableError
 from understudy.logs import get_logger
 from understudy.restoration.signals.readings import CallReading, Series
 from understudy.store.calls import Harm
+from understudy.store.cutover import CutoverRow
 from understudy.store.mode import ModeRow, ProcessRow
 
 log = get_logger(__name__)
@@ -32,6 +33,8 @@ class Observed:
         The source's own clock, where it has one.
     newest_call_at
         End of the newest call on record, canaries' too.
+    cutover
+        The newest cutover, where the source knows any.
     """
 
     at: datetime
@@ -41,6 +44,7 @@ class Observed:
     blind: str | None
     database_at: datetime | None = None
     newest_call_at: datetime | None = None
+    cutover: CutoverRow | None = None
 
 
 def unseen_calls(at: datetime, reason: str) -> Observed:

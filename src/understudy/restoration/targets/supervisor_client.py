@@ -34,11 +34,18 @@ class SupervisorClient:
         status, answer = await self._call("GET", "/v1/status")
         return self._expect(status, answer, 200)
 
-    async def begin(self, deployment_id: str, kinds: Sequence[str]) -> Deployment:
-        """Begin a deployment; the same id is answered, never begun again."""
-        status, answer = await self._call(
-            "POST", "/v1/deployments", {"id": deployment_id, "kinds": list(kinds)}
-        )
+    async def begin(
+        self, deployment_id: str, kinds: Sequence[str], *, release: str | None = None
+    ) -> Deployment:
+        """Begin a deployment; the same id is answered, never begun again.
+
+        Parameters
+        ----------
+        release
+            Name of the release to start from; None leaves the one in force.
+        """
+        wanted = {"id": deployment_id, "kinds": list(kinds)} | ({"release": release} if release else {})
+        status, answer = await self._call("POST", "/v1/deployments", wanted)
         return _deployment(self._expect(status, answer, 202))
 
     async def deployment(self, deployment_id: str) -> Deployment | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from statistics import fmean, median
+from typing import Any
 
 from pydantic import Field
 
@@ -253,10 +254,19 @@ def _spend_hour(check: SpendHour, reading: CostReading, now: datetime) -> Findin
         evidence={
             "usual_microusd": median(reading.spend_hours) if reading.spend_hours else None,
             "hours_on_record": len(reading.spend_hours),
+            "most_of_it": _most_of(reading, spent),
             "closed_valves": sorted(reading.closed_valves),
             "valve_closed": DESIGN_CREATES in reading.closed_valves,
         },
     )
+
+
+def _most_of(reading: CostReading, spent: int) -> dict[str, Any] | None:
+    """The tenant that spent more than all others together, if one did."""
+    top = max(reading.tenants, key=lambda tenant: tenant.cost_microusd, default=None)
+    if top is None or 2 * top.cost_microusd <= spent:
+        return None
+    return {"user": top.user, "cost_microusd": top.cost_microusd}
 
 
 def _unusual(

@@ -183,7 +183,13 @@ def _secret_leak(check: SecretLeak, reading: SecurityReading, now: datetime) -> 
         failures=count,
         bounds={"window_s": check.window_s},
         first_bad_at=min((hit.at for hit in hits), default=None),
-        evidence={"places": places, "processes": sorted({hit.process for hit in hits})},
+        evidence={
+            "places": places,
+            "processes": sorted({hit.process for hit in hits}),
+            # What to close: an answer without a route may have been any.
+            "routes": sorted({hit.route for hit in hits if hit.route}),
+            "unrouted_answers": sum(hit.count for hit in hits if hit.where == "response" and not hit.route),
+        },
     )
 
 

@@ -19,6 +19,7 @@ from understudy.errors import ConfigurationError, TargetError
 from understudy.restoration.verification.client import DeploymentClient, Reply
 from understudy.restoration.verification.evidence import RequestEvidence
 from understudy.settings import LOOPBACK_HOSTS
+from understudy.store.synthetic import CANARY_DOMAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +238,7 @@ def _write_private(file: Path, text: str) -> None:
 
 
 def _fresh_account() -> CanaryAccount:
-    email = f"canary-{secrets.token_hex(6)}@understudy.invalid"
+    email = f"canary-{secrets.token_hex(6)}{CANARY_DOMAIN}"
     return CanaryAccount(email, SecretStr(secrets.token_urlsafe(24)))
 
 

@@ -37,12 +37,15 @@ class ChecklistItem:
     ----------
     reason
         What the evidence says: why it is ticked, or why it is not.
+    spoken_by
+        The provider that spoke, where nothing else keeps the point open.
     """
 
     sentence: str
     ok: bool
     reason: str
     evidence: tuple[EvidenceRef, ...]
+    spoken_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ class ChecklistResult:
     def ok(self) -> bool:
         """Whether all eight points are ticked."""
         return len(self.items) == len(CHECKLIST) and all(item.ok for item in self.items)
+
+    def objections(self, expected: str) -> tuple[ChecklistItem, ...]:
+        """Return the open points that count where ``expected`` is to serve.
+
+        A cure that moves no provider cannot tick the sentence about Modal in Qwen mode; that is no fault.
+        """
+        return tuple(item for item in self.items if not item.ok and item.spoken_by != expected)
 
     def markdown(self) -> str:
         """Return the checklist as the playbook prints it, one line a point."""
@@ -89,6 +99,7 @@ def _item(sentence: str, names: tuple[str, ...], smoke: SmokeResult | None) -> C
         return ChecklistItem(sentence, ok=False, reason="No smoke run has been made.", evidence=())
     condition = CONDITIONS.get(sentence)
     ok, reasons, refs = True, [], []
+    other: str | None = None
     for name in names:
         check = smoke.check(name)
         if check is None:
@@ -103,26 +114,30 @@ def _item(sentence: str, names: tuple[str, ...], smoke: SmokeResult | None) -> C
         ok = ok and check.ok
         reasons.append(check.detail)
     if ok and condition is not None:
-        objection, more = condition(smoke)
+        objection, other, more = condition(smoke)
         refs += more
         if objection is not None:
             ok = False
             reasons.append(objection)
-    return ChecklistItem(sentence, ok, " ".join(reasons), tuple(refs))
+    return ChecklistItem(sentence, ok, " ".join(reasons), tuple(refs), other)
 
 
-def _objection_to_modal(smoke: SmokeResult) -> tuple[str | None, list[EvidenceRef]]:
+#: Why a point stays open all the same, the provider that spoke in Modal's place, and the evidence.
+Objection = tuple[str | None, str | None, list[EvidenceRef]]
+
+
+def _objection_to_modal(smoke: SmokeResult) -> Objection:
     """The sentence says Modal: the task itself must have named Modal as the one that spoke."""
     polling = smoke.check("task_polling")
     provider = polling.facts.get("provider") if polling is not None and polling.ok else None
     refs = [EvidenceRef("task_polling", polling.evidence_hash)] if polling is not None else []
     if provider == "modal":
-        return None, refs
+        return None, None, refs
     if provider is None:
-        return "Which provider spoke was not shown.", refs
-    return f"It was {provider} that spoke, not Modal.", refs
+        return "Which provider spoke was not shown.", None, refs
+    return f"It was {provider} that spoke, not Modal.", str(provider), refs
 
 
-Condition = Callable[[SmokeResult], tuple[str | None, list[EvidenceRef]]]
+Condition = Callable[[SmokeResult], Objection]
 
 CONDITIONS: Mapping[str, Condition] = {CHECKLIST[2][0]: _objection_to_modal}

@@ -1,6 +1,6 @@
 """The playbook's last step: confirm monitoring recovery before closing the incident.
 
-Where calls failed, or the provider was switched, recovered means, on the provider and epoch in force and
+Where calls failed, or what serves them was replaced, recovered means, on the provider and epoch in force and
 since it was verified: the newest non-empty windows are clean, enough users' calls stand behind that, and a
 user succeeded in each affected operation. Probes count for nothing here, and an empty window proves nothing
 either way. A finding about money, data or secrets has to pass without a break for the length of the closing
@@ -21,6 +21,8 @@ from understudy.restoration.triggers.verdict import Finding, Verdict
 
 #: Families whose findings are about calls: traffic proves that they are over.
 CALL_FAMILIES = frozenset({"success_rate", "realtime_failures", "playback"})
+#: Actions that start every process anew, or move everybody: users' calls must prove that they are served.
+PROVEN_BY_TRAFFIC = frozenset({"env_switch", "reapply_settings", "code_rollback", "database_restore"})
 #: Of these the traffic says whether they are over, whoever was asked.
 _MEASURED = frozenset({"success_rate", "realtime_failures"})
 _HEALTHY = frozenset({Verdict.PASS, Verdict.NO_DATA})
@@ -133,8 +135,9 @@ def clean_streak(rule: ClosingRule, windows: Sequence[CallWindow]) -> list[CallW
 
 
 def needs_traffic(documents: Sequence[Mapping[str, Any]], actions: Sequence[str]) -> bool:
-    """Whether users' calls must prove the recovery: calls failed, or the provider was switched."""
-    return "env_switch" in actions or any(doc.get("trigger") in CALL_FAMILIES for doc in documents)
+    """Whether users' calls must prove the recovery: calls failed, or what serves them was replaced."""
+    replaced = not PROVEN_BY_TRAFFIC.isdisjoint(actions)
+    return replaced or any(doc.get("trigger") in CALL_FAMILIES for doc in documents)
 
 
 def undecided(asked: Sequence[Mapping[str, Any]], actions: Sequence[str], serving: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from uuid import UUID
 import aiohttp
 from pydantic import SecretStr
 
+from understudy.cancelling import unbroken
 from understudy.clock import Clock
 from understudy.errors import TargetError
 from understudy.restoration.verification.canaries import CanarySession, Leavings
@@ -123,6 +124,25 @@ class Visit:
     ) -> dict[str, Any]:
         """Send one API request that must succeed, and return its JSON object."""
         return json_object(await self.call(method, path, by=by, body=body))
+
+    async def make(self, path: str, *, by: CanarySession, body: Any, **kinds: str) -> dict[str, Any]:
+        """POST what makes something, and remember it to be deleted.
+
+        Cut off once it was sent, it is made all the same and nobody knew its id: so its answer is waited for.
+
+        Parameters
+        ----------
+        kinds
+            By kind of thing, the answer's member that holds its id.
+        """
+
+        async def made() -> dict[str, Any]:
+            created = await self.ask("POST", path, by=by, body=body)
+            for kind, name in kinds.items():
+                self.scene.leavings.add(by, kind, created.get(name))
+            return created
+
+        return await unbroken(made())
 
     async def upload(self, url: str, data: bytes, content_type: str) -> Reply:
         """PUT a recording to an upload URL."""

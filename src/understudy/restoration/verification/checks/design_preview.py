@@ -16,8 +16,7 @@ async def check_design_preview(visit: Visit) -> Proof:
     a, _ = scene.tenants()
     text = SENTENCES[scene.language]
     body = {"text": text, "language": scene.language, "instruct": INSTRUCT}
-    created = await visit.ask("POST", "/api/voices/design/preview", by=a, body=body)
-    scene.leavings.add(a, "tasks", created.get("task_id"))
+    created = await visit.make("/api/voices/design/preview", by=a, body=body, tasks="task_id")
     task_id = identifier(created, "task_id")
     if member(created, "status", str) != "pending":
         raise TargetError('POST /api/voices/design/preview did not answer "pending".')

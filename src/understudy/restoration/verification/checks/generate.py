@@ -23,9 +23,8 @@ async def check_generate(visit: Visit) -> Proof:
     a, _ = scene.tenants()
     text = SENTENCES[scene.language]
     body = {"voice_id": await scene.voice, "text": text, "language": scene.language}
-    created = await visit.ask("POST", "/api/generate", by=a, body=body)
-    scene.leavings.add(a, "tasks", created.get("task_id"))
-    scene.leavings.add(a, "generations", created.get("generation_id"))
+    made = {"tasks": "task_id", "generations": "generation_id"}
+    created = await visit.make("/api/generate", by=a, body=body, **made)
     speech = Speech(identifier(created, "task_id"), identifier(created, "generation_id"))
     scene.speech.set_result(speech)
     if member(created, "status", str) != "processing" or created.get("is_long_running") is not True:
