@@ -23,15 +23,16 @@ import psycopg
 import yaml
 from psycopg.rows import dict_row
 
-from bench.detections import CANARY, CELLS, Cell, Lane, Players, Stage, healthy_players
+from bench.detections import CANARY, CELLS, Cell, Lane, Stage
 from bench.speaking import recording
 from bench.tables import percentile, show
 from understudy.demo.service import Service, running_service
 from understudy.demo.story import RECORDINGS
 from understudy.demo.tenant import Tenant
 from understudy.demo.traffic import traffic
+from understudy.drilling.players import Players, playing
+from understudy.drilling.policy import quickened
 from understudy.envfile import read_env_file
-from understudy.resources import playbook_file
 from understudy.settings import settings_from
 from understudy.store.database import Database
 
@@ -60,20 +61,11 @@ Watch = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 def shadow_policy(folder: Path) -> Path:
     """The policy that ships, every check in shadow and what is slow by design (ages, cadences) made quick."""
-    policy = yaml.safe_load(playbook_file().read_text("utf-8"))
-    quick = {
-        "due_s": 5,
-        "older_than_s": 5,
-        "grace_s": 5,
-        "full_pass_s": 60,
-        "stale_after_s": 60,
-    }
+    policy = quickened()
     for trigger in policy["triggers"].values():
         for check in trigger.values():
             if isinstance(check, dict):
                 check["mode"] = "shadow"
-                check.update({name: value for name, value in quick.items() if name in check})
-    policy["probes"] |= {"active_interval_s": 30, "standby_interval_s": 60, "security_interval_s": 10}
     path = folder / "shadow.yaml"
     path.write_text(yaml.safe_dump(policy, sort_keys=False, allow_unicode=True), "utf-8")
     return path
@@ -191,15 +183,12 @@ async def run() -> None:
     results: dict[tuple[str, str], Measured] = {}
     with tempfile.TemporaryDirectory(prefix="understudy-bench-", ignore_cleanup_errors=True) as folder:
         async with stage(Path(folder)) as on, traffic(on.tenants[:SPEAKERS]):
-            players = Players(on.tenants[SPEAKERS:])
-            on.players = players
-            playing = asyncio.create_task(players.run(on))
-            await asyncio.gather(
-                _one_after_the_other(on, results),
-                *(measure(on, cell, results) for cell in chosen(Lane.ALONE)),
-            )
-            playing.cancel()
-            await asyncio.gather(playing, return_exceptions=True)
+            on.players = Players(on.http, on.service.api, on.tenants[SPEAKERS:])
+            async with playing(on.players):
+                await asyncio.gather(
+                    _one_after_the_other(on, results),
+                    *(measure(on, cell, results) for cell in chosen(Lane.ALONE)),
+                )
     rows: list[list[object]] = []
     for (fault, key), measured in sorted(results.items(), key=lambda item: item[0][1]):
         p50, p95 = (
@@ -236,9 +225,11 @@ async def soak() -> None:
     trips: dict[str, int] = {}
     verdicts: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory(prefix="understudy-bench-", ignore_cleanup_errors=True) as folder:
-        async with stage(Path(folder)) as on, traffic(on.tenants[:SPEAKERS]) as tally:
-            players = Players(on.tenants[SPEAKERS:])
-            playing = asyncio.create_task(healthy_players(players, on))
+        async with (
+            stage(Path(folder)) as on,
+            traffic(on.tenants[:SPEAKERS]) as tally,
+            playing(Players(on.http, on.service.api, on.tenants[SPEAKERS:])),
+        ):
             deadline = time.monotonic() + SOAK_S
             seen: set[tuple[str, str]] = set()
             while time.monotonic() < deadline:
@@ -253,8 +244,6 @@ async def soak() -> None:
                     trips[key] = trips.get(key, 0) + 1
                 seen = failing
                 await asyncio.sleep(1.0)
-            playing.cancel()
-            await asyncio.gather(playing, return_exceptions=True)
     rows: list[list[object]] = [
         [
             key,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +17,7 @@ import psycopg
 
 from understudy.demo.service import Service
 from understudy.demo.tenant import Tenant
+from understudy.drilling.players import Heard, Players
 from understudy.envfile import read_env_file, set_in_env_file
 from understudy.lanes import fingerprint
 from understudy.rollout.mode import set_mode
@@ -34,68 +33,6 @@ class Lane(Enum):
     TRAFFIC = "traffic"
     PLAYBACK = "playback"
     ALONE = "alone"
-
-
-@dataclass
-class Players:
-    """Tenants that stream and report what they heard; ``reports`` says what they claim."""
-
-    tenants: list[tuple[Tenant, str]]
-    reports: str = "ended"
-
-    async def run(self, on: Stage) -> None:
-        """Stream and report until cancelled."""
-        await asyncio.gather(*(self._play(on, tenant, voice) for tenant, voice in self.tenants))
-
-    async def _play(self, on: Stage, tenant: Tenant, voice: str) -> None:
-        headers = {"Authorization": f"Bearer {tenant.access_token}"}
-        while True:
-            heard = await asyncio.gather(*(self._stream(on, headers, voice) for _ in range(3)))
-            events = [event for generation in heard if generation for event in self._events(generation)]
-            if events:
-                body = {"events": events}
-                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                    async with on.http.post(
-                        f"{on.service.api}/api/playback-events", json=body, headers=headers
-                    ) as answer:
-                        await answer.read()
-            await asyncio.sleep(1.1)  # the route takes 60 batches a minute
-
-    async def _stream(self, on: Stage, headers: dict[str, str], voice: str) -> str | None:
-        body = {"voice_id": voice, "text": "one two three", "language": "English"}
-        try:
-            async with on.http.post(
-                f"{on.service.api}/api/generate/stream", json=body, headers=headers
-            ) as answer:
-                await answer.read()
-                return answer.headers.get("X-Generation-Id") if answer.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError):
-            return None
-
-    def _events(self, generation: str) -> list[dict[str, Any]]:
-        names = {
-            "ended": ["started", "ended"],
-            "decode_error": ["started", "decode_error"],
-            "stalled": ["started", "stalled", "stalled", "stalled", "ended"],
-            "not_completed": ["started"],
-        }[self.reports]
-        now = datetime.now(UTC)
-        return [
-            {
-                "generation_id": generation,
-                "event": name,
-                "at": now.replace(microsecond=index).isoformat(),
-                "client": "bench",
-                "client_version": "1.0",
-            }
-            for index, name in enumerate(names)
-        ]
-
-
-async def healthy_players(players: Players, on: Stage) -> None:
-    """Players that hear everything."""
-    players.reports = "ended"
-    await players.run(on)
 
 
 @dataclass
@@ -181,18 +118,23 @@ def _broken_speech(failure_class: str, fault: str) -> Cell:
 # --- what players report ---
 
 
-def _bad_playback(check: str, reports: str) -> Cell:
+def _bad_playback(check: str, heard: Heard) -> Cell:
     async def inject(on: Stage, _: int) -> str | None:
         assert on.players is not None
-        on.players.reports = reports
+        on.players.heard = heard
         return None
 
     async def clear(on: Stage, _: int) -> None:
         assert on.players is not None
-        on.players.reports = "ended"
+        on.players.heard = Heard.ENDED
 
     return Cell(
-        Lane.PLAYBACK, f"players report {reports}", (("playback", check),), inject, clear, prepare=_new_epoch
+        Lane.PLAYBACK,
+        f"players report {heard.value}",
+        (("playback", check),),
+        inject,
+        clear,
+        prepare=_new_epoch,
     )
 
 
@@ -328,9 +270,9 @@ CELLS: tuple[Cell, ...] = (
     _broken_speech("transport", "reset_mid_audio"),
     _broken_speech("protocol", "garbage_frame"),
     _broken_speech("provider", "error_event"),
-    _bad_playback("decode_errors", "decode_error"),
-    _bad_playback("stalls", "stalled"),
-    _bad_playback("not_completed", "not_completed"),
+    _bad_playback("decode_errors", Heard.DECODE_ERROR),
+    _bad_playback("stalls", Heard.STALLED),
+    _bad_playback("not_completed", Heard.NOT_COMPLETED),
     Cell(
         Lane.ALONE,
         "8 creates of one prompt",

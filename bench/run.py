@@ -9,13 +9,16 @@ import sys
 
 from bench import (
     detecting,
+    drilling,
     faults,
     gateway,
     growth,
     leaving,
     restoring,
+    restoring_database,
     routes,
     signalling,
+    smoking,
     speaking,
     switching,
     tasks,
@@ -34,11 +37,17 @@ BENCHMARKS = {
     "faults": faults.run,
     "switching": switching.run,
     "restoring": restoring.run,
+    "smoking": smoking.run,
     "signalling": signalling.run,
     "triggers": triggers.run,
 }
 #: What takes an hour; run when named, or by `make bench-long`.
-LONG = {"detecting": detecting.run, "soak": detecting.soak}
+LONG = {
+    "detecting": detecting.run,
+    "soak": detecting.soak,
+    "drilling": drilling.run,
+    "restoring-database": restoring_database.run,
+}
 
 
 def main() -> None:

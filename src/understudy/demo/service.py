@@ -17,7 +17,7 @@ import aiohttp
 
 from understudy.envfile import set_in_env_file
 from understudy.errors import UnderstudyError
-from understudy.settings import Settings
+from understudy.settings import ENV_FILE_VARIABLE, Settings
 from understudy.store.embedded.server import EmbeddedPostgres
 
 START_DEADLINE_S = 90.0
@@ -71,6 +71,8 @@ async def running_service(
 ) -> AsyncIterator[Service]:
     """Start everything under ``home``, with ``settings``; stop it, and remove its database, at the end.
 
+    A SIGTERM meanwhile cancels the task that asked for it, so that nothing is left running.
+
     Raises
     ------
     DemoError
@@ -84,16 +86,20 @@ async def running_service(
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "understudy.cli.app", "up", "--json"),
             *("--home", str(home), "--mode", mode, "--window-s", str(window_s)),
-            env=_environment(),
+            env=without_settings(),
             stdout=asyncio.subprocess.PIPE,
             stderr=log,
             start_new_session=True,
         )
+    loop, asking = asyncio.get_running_loop(), asyncio.current_task()
+    assert asking is not None  # noqa: S101  (a coroutine runs in a task)
+    loop.add_signal_handler(signal.SIGTERM, asking.cancel)
     try:
         yield await _ready(process, errors)
     finally:
         await _stop(process)
         await EmbeddedPostgres(home).destroy()
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _write_settings(home: Path, settings: Mapping[str, str]) -> None:
@@ -101,9 +107,12 @@ def _write_settings(home: Path, settings: Mapping[str, str]) -> None:
     set_in_env_file(home / "understudy.env", dict(settings))
 
 
-def _environment() -> dict[str, str]:
-    """The environment without any setting of a real installation: no real provider may be called."""
-    settings = {name.upper() for name in Settings.model_fields} | {"UNDERSTUDY_ENV_FILE"}
+def without_settings() -> dict[str, str]:
+    """Return the environment without any setting of a real installation: nothing real may be touched."""
+    settings = {name.upper() for name in Settings.model_fields} | {
+        ENV_FILE_VARIABLE,
+        "UNDERSTUDY_ENVIRONMENT",
+    }
     return {name: value for name, value in os.environ.items() if name.upper() not in settings}
 
 
