@@ -76,6 +76,18 @@ class UnservedError(ConflictError):
     # Because of the mode, or because it does not cover the voice: an SLI of its own counts these.
 
 
+class QuarantinedError(ConflictError):
+    """This is damaged on our side and kept from use until it is repaired."""
+
+    code = "quarantined"
+
+
+class MoveRefusedError(ConflictError):
+    """A move away from the known-good provider is refused: there were too many."""
+
+    code = "move_refused"
+
+
 class KeyInFlightError(ConflictError):
     """A request with this Idempotency-Key is still being processed; try again in a moment."""
 
@@ -138,10 +150,30 @@ class MigrationError(UnderstudyError):
     code = "migration"
 
 
+class MigrationRefusedError(MigrationError):
+    """The migration gate refuses what is pending."""
+
+    code = "migration_refused"
+
+
+class BackupError(UnderstudyError):
+    """The backup cannot be made, or cannot be used."""
+
+    code = "backup"
+
+
 class WritesFrozenError(UnderstudyError):
     """Changes are paused for maintenance; nothing was changed, try again later."""
 
     code = "writes_frozen"
+    status = 503
+    retryable = True
+
+
+class ReadsClosedError(UnderstudyError):
+    """Reading this is paused by the operators; nothing was lost, try again later."""
+
+    code = "reads_closed"
     status = 503
     retryable = True
 

@@ -166,6 +166,7 @@ class GuardMetrics:
     outbox_pending: Gauge
     #: By ``role`` (active, standby) and ``provider``: whether the newest probe was heard.
     probe_ok: Gauge
+    backup_at: Gauge
 
 
 def guard_registry() -> GuardMetrics:
@@ -205,6 +206,11 @@ def guard_registry() -> GuardMetrics:
             "understudy_probe_ok",
             "Whether the newest canary utterance was heard.",
             ["role", "provider"],
+            registry=registry,
+        ),
+        backup_at=Gauge(
+            "understudy_backup_timestamp_seconds",
+            "The moment that the newest usable backup holds; 0 where there is none.",
             registry=registry,
         ),
     )

@@ -14,6 +14,11 @@ def _shipped(name: str) -> Path:
     return inside if inside.is_dir() else _CHECKOUT / name
 
 
+def checkout_dir() -> Path:
+    """The checkout this package is run from; of an installed wheel, a folder that holds none of its files."""
+    return _CHECKOUT
+
+
 def migrations_dir() -> Path:
     """Folder of the timestamped ``.sql`` migrations."""
     return _shipped("migrations")

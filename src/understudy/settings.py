@@ -226,6 +226,15 @@ class Settings(BaseSettings):
     guard_deadman_interval_s: float = Field(default=60.0, ge=1)
     """Seconds between two pings of GUARD_DEADMAN_URL."""
 
+    backup_interval_s: int = Field(default=21_600, ge=0)
+    """Seconds between two backups that the guard takes by itself; 0 takes none."""
+    backup_keep: int = Field(default=14, ge=1)
+    """Backups kept; the newest one that was proven is kept however old it is."""
+    backup_max_age_s: int = Field(default=93_600, ge=0)
+    """Seconds after which the newest proven backup is too old: an alarm, and no restore from it; 0 never."""
+    backup_dir: Path | None = None
+    """Folder of the backups; `backups` in the home when empty."""
+
     probes: Literal["on", "off"] = "on"
     """Whether the guard's canaries speak and try what they may not; the playbook says how often."""
 

@@ -339,6 +339,7 @@ class ModeOfProcess(Answer):
     started_at: datetime
     seen_at: datetime
     known_good_ok: bool | None = Field(description="Whether the known-good provider passed the last check.")
+    revision: str | None = Field(description="The revision that its code says it is.")
     drifting: bool = Field(description="It holds another mode than its environment says.")
     lagging: bool = Field(description="The row's epoch is not in force there yet.")
 

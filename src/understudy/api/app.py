@@ -10,6 +10,7 @@ from fastapi import FastAPI
 import understudy
 from understudy.api import gotrue
 from understudy.api.boundary import Boundary, DrainState, body_limit_bytes
+from understudy.api.closing import ClosedReads
 from understudy.api.contract import install_contract
 from understudy.api.cors import CrossOrigin
 from understudy.api.errors import install_error_handlers
@@ -19,6 +20,7 @@ from understudy.api.routes import all_routers, documentation
 from understudy.api.withholding import Withholding
 from understudy.audio.encode import Encoders
 from understudy.logs import get_logger
+from understudy.rollout.reads import ReadsReader
 from understudy.speech.context import SpeechContext
 from understudy.speech.watching import TaskWatch
 
@@ -53,10 +55,12 @@ def create_app(ctx: SpeechContext, *, drain: DrainState | None = None, on_loopba
     identities = Identities(ctx)
     watch = TaskWatch(ctx)
     encoders = Encoders()
+    reads = ReadsReader(ctx.database, ctx.clock, instance=ctx.mode.instance)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         log.info("api_ready", instance=str(ctx.mode.instance), mode=ctx.mode.view().value)
+        await reads.start()
         await identities.start()
         await watch.start()
         try:
@@ -67,6 +71,7 @@ def create_app(ctx: SpeechContext, *, drain: DrainState | None = None, on_loopba
             await watch.close()
             await encoders.close()
             await identities.close()
+            await reads.stop()
         # Requests are done by now; what they left behind is the context's to close.
         log.info("api_drained", instance=str(ctx.mode.instance))
 
@@ -85,6 +90,7 @@ def create_app(ctx: SpeechContext, *, drain: DrainState | None = None, on_loopba
     app.state.identities = identities
     app.state.watch = watch
     app.state.encoders = encoders
+    app.state.reads = reads
     app.state.on_loopback = on_loopback
     app.state.playback_rate = UserRate(ctx.settings.playback_batches_a_minute)
     install_error_handlers(app)
@@ -97,8 +103,9 @@ def create_app(ctx: SpeechContext, *, drain: DrainState | None = None, on_loopba
     app.add_middleware(
         Withholding,
         watched=ctx.settings.watched(),
-        on_leak=lambda name: ctx.signals.leak("response", name),
+        on_leak=lambda name, route: ctx.signals.leak("response", name, route),
     )
+    app.add_middleware(ClosedReads, reads=reads)
     app.add_middleware(
         Boundary,
         drain=state,

@@ -15,9 +15,10 @@ from understudy.api.idempotency import once
 from understudy.api.identities import Identities
 from understudy.api.verifiers import ALGORITHM, AUDIENCE, ROLE
 from understudy.clock import Clock
-from understudy.errors import UnauthenticatedError
+from understudy.errors import UnauthenticatedError, UnderstudyError
 from understudy.settings import Settings
 from understudy.speech.context import Caller, SpeechContext
+from understudy.store.sightings import owner_of
 from understudy.store.signing import require_strong_secret
 from understudy.store.users import UserRow
 
@@ -93,6 +94,14 @@ async def authenticate(request: Request) -> Caller:
     return Caller(user_id=await identities.identify(bearer_token(request)))
 
 
+async def recognise(request: Request) -> Caller | None:
+    """Return who calls a route that is open to everybody; ``None`` where nobody can be recognised."""
+    try:
+        return await authenticate(request)
+    except UnderstudyError:
+        return None
+
+
 class AuthenticatedRoute(APIRoute):
     """A route that knows its caller before it reads one byte of the body, so 401 comes before 400.
 
@@ -126,7 +135,10 @@ class AuthenticatedRoute(APIRoute):
 async def refuse_when_frozen(request: Request) -> None:
     """Raise :class:`WritesFrozenError` while writes are frozen; the dependency of every route that writes."""
     ctx: SpeechContext = request.app.state.ctx
-    ctx.freeze.admit_write()
+    caller: Caller | None = getattr(request.state, "caller", None)
+    # An upload has no caller: its signed link is for the tenant that its key names.
+    owner = owner_of(request.path_params.get("key", ""))
+    await ctx.freeze.admit_write(caller.user_id if caller is not None else owner)
 
 
 async def _caller(request: Request) -> Caller:

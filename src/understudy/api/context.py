@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ import understudy
 from understudy.clock import Clock
 from understudy.logs import Leaks, get_logger
 from understudy.providers.catalog import build_providers
+from understudy.releases.identity import running_revision
 from understudy.rollout.freeze import FreezeReader
 from understudy.rollout.mode import ModeReader
 from understudy.settings import Settings
@@ -78,6 +80,7 @@ async def open_context(
             clock=clock,
             instance=instance,
             check=providers[settings.known_good_provider].check,
+            revision=await asyncio.to_thread(running_revision),
         )
         await mode.start()
         stack.push_async_callback(mode.stop)

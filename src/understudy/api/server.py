@@ -28,6 +28,7 @@ from understudy.api.streaming_response import StreamCutError
 from understudy.clock import SystemClock
 from understudy.errors import ConfigurationError
 from understudy.logs import Leaks, configure_logging, get_logger
+from understudy.releases.identity import ready_text, running_revision
 from understudy.settings import LOOPBACK_HOSTS, Settings
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -163,13 +164,14 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     async with open_context(settings, kind="api", clock=SystemClock(), instance=instance, leaks=leaks) as ctx:
+        ready = ready_text(instance, running_revision())
         address = listener.getsockname()
         app = create_app(ctx, drain=drain, on_loopback=address[0] in LOOPBACK_HOSTS)
         server = build_server(app, stopping, drain_deadline_s=settings.drain_deadline_s)
         return_memory()
         log.info("api_started", instance=str(instance), address=str(address))
         if ready_file is not None:
-            server.announce = lambda: ready_file.write_text(f"{instance}\n", encoding="utf-8")
+            server.announce = lambda: ready_file.write_text(ready, encoding="utf-8")
         await server.serve(sockets=[listener])
     log.info("api_stopped", instance=str(instance))
 

@@ -35,11 +35,11 @@ class Withholding:
         By name: what must never leave. A value under :data:`UNGUESSABLE_CHARS` characters is left out: it may
         stand in an answer by chance, and a tenant who tries texts would learn it.
     on_leak
-        Told the name.
+        Told the name, and the route as the API names it: ``GET /api/voices/{id}/preview``.
     """
 
     def __init__(
-        self, app: ASGIApp, *, watched: Mapping[str, SecretStr], on_leak: Callable[[str], None]
+        self, app: ASGIApp, *, watched: Mapping[str, SecretStr], on_leak: Callable[[str, str], None]
     ) -> None:
         self._app = app
         self._on_leak = on_leak
@@ -65,7 +65,7 @@ class Withholding:
         """Answer something else, and say why to those who watch."""
         route = getattr(scope.get("route"), "path", "")
         log.error("answer_withheld", secret=name, method=scope["method"], route=route)
-        self._on_leak(name)
+        self._on_leak(name, f"{scope['method']} {route}" if route else "")
         await error_response(Request(scope), 500, WITHHELD)(scope, receive, send)
 
 

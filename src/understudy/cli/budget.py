@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from understudy.cli.account import account
 from understudy.cli.installation import (
     DEFAULT_HOME,
     HomeOption,
@@ -129,7 +129,7 @@ async def _set(home: Path, user: UUID | None, name: str, limit: int, reason: str
     async with installed_database(settings, command="budget") as database, database.service() as conn:
         if user is not None and await users.find_user(conn, user) is None:
             raise NotFoundError(f"There is no account {user}; nothing was set.")
-        actor = f"person:{getpass.getuser()}"
+        actor = f"person:{account()}"
         return _row(
             await budgets.set_budget(conn, user or EVERYBODY, name, limit, actor=actor, reason=reason)
         )

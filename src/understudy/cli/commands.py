@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import understudy
+from understudy.cli.environment import take_environment
 
 #: Name -> module under ``understudy.cli``. A module holds a function of that name, or a group named ``app``.
 COMMANDS = (
@@ -22,8 +23,14 @@ COMMANDS = (
     "guard",
     "standins",
     "smoke",
+    "environments",
+    "preflight",
+    "recover",
     "db",
+    "migrations",
+    "stabilization",
     "mode",
+    "cutover",
     "freeze",
     "users",
     "operators",
@@ -32,13 +39,19 @@ COMMANDS = (
     "usage",
     "budget",
     "valve",
+    "reads",
+    "quarantine",
     "collect",
     "reconcile",
     "erase",
+    "backup",
     "incident",
+    "restore",
     "guard-keys",
     "known-good",
+    "releases",
     "probes",
+    "drill",
     "playbook",
 )
 
@@ -61,6 +74,7 @@ class CommandTree(TyperGroup):
             group.command(name=cmd_name)(getattr(module, cmd_name))
         command = get_command(group)
         command.name = cmd_name
+        take_environment(command, cmd_name)
         _reflow(command)
         return command
 

@@ -46,7 +46,9 @@ _JSON = typer.Option(False, "--json", help="One JSON document on standard output
 def migrate(as_json: bool = _JSON) -> None:
     """Apply the migrations that this version needs and the database lacks.
 
-    Each file is one transaction: a failing one leaves nothing of itself, and earlier ones stay.
+    Each file is one transaction: a failing one leaves nothing of itself, and earlier ones stay. On a database
+    that is in use, what is pending passes the migration gate first ([bold]understudy migrations check[/]):
+    what is not additive is refused and nothing runs.
     """
     applied = asyncio.run(_migrate())
     if as_json:
@@ -108,7 +110,7 @@ def status(
 @app.command(epilog="Example: understudy db reset --yes")
 @reports_errors
 def reset(
-    yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+    yes: bool = typer.Option(False, "--yes", envvar="UNDERSTUDY_YES", help="Do not ask."),
     remove: bool = typer.Option(False, "--remove", help="Make no new database: leave nothing behind."),
     as_json: bool = _JSON,
 ) -> None:
@@ -119,7 +121,7 @@ def reset(
     database of your own is never emptied by this program. Stored audio files stay.
     """
     settings = _settings()
-    if not _is_embedded(settings):
+    if not _is_embedded(settings) and not _is_new(settings):
         raise ConfigurationError(
             f"The database is not the embedded one of {settings.understudy_home} (UNDERSTUDY_HOME), and only "
             "that one is ever emptied. Empty a database of your own with its own tools."
@@ -174,7 +176,14 @@ def _is_embedded(settings: Settings) -> bool:
     return (
         parts.get("password") in {passwords.owner, passwords.app}
         and parts.get("host") == "127.0.0.1"
-        and parts.get("dbname") == roles.DATABASE
+        and roles.is_product_database(str(parts.get("dbname")))
+    )
+
+
+def _is_new(settings: Settings) -> bool:
+    """Whether nothing is there to be lost: no database is named, and none was ever made in the home."""
+    return (
+        _configured_url(settings) is None and not (settings.understudy_home / roles.PASSWORDS_FILE).is_file()
     )
 
 
@@ -211,8 +220,10 @@ async def _own_server(settings: Settings) -> AsyncIterator[SecretStr]:
 
 
 async def _migrate() -> list[migrations.Migration]:
+    from understudy.cli.stabilization import passing_the_gate  # noqa: PLC0415  (`db status` need not load it)
+
     async with _owner_database() as url:
-        return await migrations.migrate(url)
+        return await migrations.migrate(url, before=passing_the_gate(_settings().understudy_home)(url))
 
 
 async def _status(recorded: Catalog | None) -> Drift:

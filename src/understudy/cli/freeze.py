@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from understudy.cli.account import account
 from understudy.cli.installation import (
     DEFAULT_HOME,
     HomeOption,
@@ -81,7 +81,7 @@ async def read_state(home: Path) -> dict[str, Any]:
 async def _set(home: Path, *, frozen: bool, reason: str) -> dict[str, Any]:
     async with installed_database(installed_settings(home), command="freeze") as database:
         row, changed = await set_freeze(
-            database, frozen=frozen, actor=f"person:{getpass.getuser()}", reason=reason.strip()
+            database, frozen=frozen, actor=f"person:{account()}", reason=reason.strip()
         )
     return {**_plain(row), "changed": changed}
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from understudy.cli.environment import chosen
 from understudy.cli.output import errors, print_json, reports_errors
 
 
@@ -74,7 +75,14 @@ def guard(
         named=settings.watched(),
         leaks=leaks,
     )
-    options = GuardOptions(home=home, port=port, policy=policy, window_s=window_s, ready_file=ready_file)
+    options = GuardOptions(
+        home=home,
+        port=port,
+        policy=policy,
+        window_s=window_s,
+        ready_file=ready_file,
+        environment=chosen(),
+    )
     asyncio.run(run_guard(options, settings, SystemClock(), announce=print_json, leaks=leaks))
 
 

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from understudy.cli.account import account
 from understudy.clock import SystemClock
 from understudy.envfile import read_env_file
-from understudy.errors import ConfigurationError, StoreUnavailableError
+from understudy.errors import ConfigurationError, ForbiddenError, StoreUnavailableError
 from understudy.logs import Redactor
 from understudy.settings import ENV_FILE_VARIABLE, settings_from
-from understudy.store.guard import GUARD_FILE, GuardStore, open_guard_store
+from understudy.store.guard import GUARD_FILE, MACHINE_KEY, GuardStore, open_guard_store
 
 if TYPE_CHECKING:
     import aiohttp
 
+#: An operator's own key of the guard (`understudy guard-keys`): on a machine with one account it says who.
+KEY_VARIABLE = "UNDERSTUDY_OPERATOR_KEY"
 _TIMEOUT_S, _CONNECT_TIMEOUT_S = 5, 2
 
 
@@ -78,6 +81,25 @@ def highest_mode_epoch(home: Path) -> int:
         if url:
             return 0
         raise
+
+
+def person_at(store: GuardStore) -> str:
+    """Return who is at this keyboard: whose guard key is in the environment, else this machine's account.
+
+    Raises
+    ------
+    ForbiddenError
+        The key is not a good one, or nobody's.
+    """
+    key = os.environ.get(KEY_VARIABLE, "")
+    if not key:
+        return account()
+    label = store.operators.label_of(key)
+    if label is None or label == MACHINE_KEY:
+        raise ForbiddenError(
+            f"{KEY_VARIABLE} is no person's good key of this guard. `understudy guard-keys list` shows them."
+        )
+    return label
 
 
 def redactor_of(home: Path) -> Redactor:

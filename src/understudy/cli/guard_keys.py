@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from understudy.cli.account import account
 from understudy.cli.guard_home import guard_store
 from understudy.cli.installation import DEFAULT_HOME, HomeOption, JsonOption
 from understudy.cli.output import console, print_json, reports_errors
@@ -89,7 +89,7 @@ def revoke(
 
 
 def _record(store: GuardStore, kind: str, row: OperatorRow) -> None:
-    actor = f"person:{getpass.getuser()}"
+    actor = f"person:{account()}"
     store.announce(None, kind=kind, actor=actor, body={"label": row.label, "prefix": row.prefix})
 
 

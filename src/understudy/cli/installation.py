@@ -27,6 +27,13 @@ def check_reason(reason: str) -> None:
         raise ConfigurationError("--reason is empty; say why, it is kept in the history.")
 
 
+def use_env_file(home: Path) -> None:
+    """Let settings come from the file in ``home``, unless the caller names another."""
+    env_file = home / "understudy.env"
+    if ENV_FILE_VARIABLE not in os.environ and env_file.is_file():
+        os.environ[ENV_FILE_VARIABLE] = str(env_file)
+
+
 def installed_settings(home: Path) -> Settings:
     """Settings of the environment, or of the file in ``home`` when the caller names none.
 
@@ -35,9 +42,7 @@ def installed_settings(home: Path) -> Settings:
     ConfigurationError
         A value is not valid, or there is no database to work on.
     """
-    env_file = home / "understudy.env"
-    if ENV_FILE_VARIABLE not in os.environ and env_file.is_file():
-        os.environ[ENV_FILE_VARIABLE] = str(env_file)
+    use_env_file(home)
     settings = load_settings()
     settings.require("database_url")
     return settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from understudy.cli.account import account
+from understudy.cli.durable import MODE_VARIABLE, durable_mode, write_durable_mode
 from understudy.cli.guard_home import highest_mode_epoch
 from understudy.cli.installation import (
     DEFAULT_HOME,
@@ -21,9 +22,8 @@ from understudy.cli.installation import (
     installed_database,
     installed_settings,
 )
+from understudy.cli.moving import move_limits
 from understudy.cli.output import console, print_json, reports_errors
-from understudy.envfile import read_env_file, set_in_env_file
-from understudy.errors import ConfigurationError
 from understudy.rollout.mode import LIVE_WITHIN_S, set_mode
 from understudy.store.mode import list_processes, mode_history, read_mode
 
@@ -34,21 +34,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-MODE_VARIABLE = "TTS_PROVIDER_MODE"
-
 
 class ProviderMode(StrEnum):
     """The two values of the mode."""
 
     MODAL = "modal"
     QWEN = "qwen"
-
-
-def _durable(home: Path) -> str | None:
-    try:
-        return read_env_file(home / "understudy.env").get(MODE_VARIABLE)
-    except ConfigurationError:
-        return None
 
 
 @app.command("show", epilog="Example: understudy mode show --json")
@@ -98,7 +89,7 @@ async def read_state(home: Path) -> dict[str, Any]:
     ):
         row = await read_mode(conn)
         processes = await list_processes(conn, LIVE_WITHIN_S)
-    env_value = _durable(home)
+    env_value = await durable_mode(home)
     return {
         "mode": _plain(row) if row else None,
         "env_value": env_value,
@@ -129,11 +120,15 @@ def set_command(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Switch the provider live: in force on every process within a second, without a redeploy."""
+    """Switch the provider live: in force on every process within a second, without a redeploy.
+
+    Away from the known-good provider once in 15 minutes and twice in 6 hours, then moves are FROZEN until
+    `understudy mode thaw`; back to it always. A cutover that is on ends.
+    """
     row = asyncio.run(_set(home, value.value, reason))
     if durable:
-        set_in_env_file(home / "understudy.env", {MODE_VARIABLE: value.value})
-    env_value = _durable(home)
+        asyncio.run(write_durable_mode(home, value.value))
+    env_value = asyncio.run(durable_mode(home))
     if as_json:
         print_json({"mode": row, "env_value": env_value, "drifting": env_value not in {None, value.value}})
         return
@@ -145,11 +140,33 @@ def set_command(
 async def _set(home: Path, value: str, reason: str) -> dict[str, Any]:
     check_reason(reason)
     highest = highest_mode_epoch(home)
-    async with installed_database(installed_settings(home), command="mode") as database:
-        row = await set_mode(
-            database, value, actor=f"person:{getpass.getuser()}", reason=reason, minimum_epoch=highest
-        )
+    settings, actor = installed_settings(home), f"person:{account()}"
+    async with installed_database(settings, command="mode") as database:
+        async with database.service() as conn:
+            current = await read_mode(conn)
+        if value not in {settings.known_good_provider, current.value if current else None}:
+            with move_limits(home, settings) as moves:
+                moves.take(f"`mode set {value}`", actor)
+        row = await set_mode(database, value, actor=actor, reason=reason, minimum_epoch=highest)
     return _plain(row)
+
+
+@app.command("thaw", epilog='Example: understudy mode thaw --reason "the second try was planned"')
+@reports_errors
+def thaw(
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Let people and cutovers move away from the known-good provider again; earlier moves count no more."""
+    check_reason(reason)
+    with move_limits(home, installed_settings(home)) as moves:
+        was = moves.thaw(f"person:{account()}", reason)
+    if as_json:
+        print_json({"thawed": was})
+        return
+    said = "Thawed; moves are counted anew." if was else "They were not FROZEN; moves are counted anew."
+    console.print(said)
 
 
 @app.command("history", epilog="Example: understudy mode history --limit 10")

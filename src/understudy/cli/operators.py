@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,6 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from understudy.cli.account import account
 from understudy.cli.installation import (
     DEFAULT_HOME,
     HomeOption,
@@ -68,7 +68,7 @@ def list_command(*, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False
 
 
 async def _change(home: Path, user: str, *, grants: bool) -> dict[str, Any]:
-    actor = f"person:{getpass.getuser()}"
+    actor = f"person:{account()}"
     settings = installed_settings(home)
     async with installed_database(settings, command="operators") as database, database.service() as conn:
         user_id = await _account(conn, user)

@@ -13,8 +13,8 @@ from understudy.restoration.triggers.cures import ActionName
 
 _STYLES = {"auto": "bold green", "pause": "bold yellow", "shadow": "dim"}
 _MEANING = {
-    "auto": "acts alone",
-    "pause": "opens an incident and asks you",
+    "auto": "acts, after the approvals of its rung",
+    "pause": "opens an incident and asks for one approval at least",
     "shadow": "counts only",
 }
 
@@ -47,12 +47,16 @@ def _family(playbook: Playbook, number: int, sentence: str, trigger: TriggerName
     parts: list[RenderableType] = [Text(sentence, style="italic"), Text(), table]
     for cure in cures:
         rung = playbook.rung_of(cure)
-        who = f"rung {rung.rung}, by itself where auto; by hand:" if rung else "by hand:"
+        who = f"rung {rung.rung}, {_agreed(rung.approvals)} where auto; by hand:" if rung else "by hand:"
         told = Text()
         told.append(f"\n{cure}", style="bold").append(f": {playbook.cures[cure].title}; {who}\n", style="dim")
         told.append(f"  {playbook.cures[cure].instruction}")
         parts.append(told)
     return Panel(Group(*parts), title=f"{number}. {trigger}", title_align="left")
+
+
+def _agreed(approvals: int) -> str:
+    return "by itself" if approvals == 0 else f"approvals {approvals}"
 
 
 def _ladder(playbook: Playbook) -> RenderableType:
@@ -65,7 +69,7 @@ def _ladder(playbook: Playbook) -> RenderableType:
         lines.append(f"\nrung {rung.rung} {rung.action}", style="bold")
         lines.append(f": {rung.title}, within {rung.time_box_s:g} s, approvals {rung.approvals}\n")
         lines.append(f"  {steps}\n", style="dim")
-    return Panel(lines, title="Ladder: what the engine does by itself, cheapest first", title_align="left")
+    return Panel(lines, title="Ladder: what the engine does, cheapest first", title_align="left")
 
 
 def _closing(playbook: Playbook) -> RenderableType:

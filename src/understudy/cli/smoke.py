@@ -9,24 +9,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
 from understudy.cli.output import console, print_json, reports_errors
 from understudy.errors import ConfigurationError
-from understudy.restoration.verification.canaries import (
-    CanaryIdentities,
-    CanaryToken,
-    remembered_identities,
-)
+from understudy.restoration.verification.access import access_from
 from understudy.restoration.verification.checklist import derive_checklist
 from understudy.restoration.verification.evidence import Outcome, SmokeResult
 from understudy.restoration.verification.junit import to_junit
 from understudy.restoration.verification.smoke import run_smoke
-
-TOKENS = ("UNDERSTUDY_CANARY_TOKEN_A", "UNDERSTUDY_CANARY_TOKEN_B")
-PUBLISHABLE_KEY = "UNDERSTUDY_PUBLISHABLE_KEY"
 
 TICKS = {
     Outcome.PASSED: ("✓", "bold green"),
@@ -77,15 +69,16 @@ def smoke(
     """
     if junit is not None and not junit.absolute().parent.is_dir():
         raise ConfigurationError(f"{junit}: there is no such folder. Create it, or give another file.")
-    key = os.environ.get(PUBLISHABLE_KEY)
+    home = Path(os.environ.get("UNDERSTUDY_HOME", ".understudy"))
+    access = access_from(os.environ, home / "run" / "canaries.json", base_url)
     result = asyncio.run(
         run_smoke(
             base_url,
-            identities=_identities(base_url),
+            identities=access.identities,
             expect_provider=expect_provider.value if expect_provider else None,
             language=language,
-            auth_url=auth_url,
-            publishable_key=SecretStr(key) if key else None,
+            auth_url=auth_url or access.auth_url,
+            publishable_key=access.publishable_key,
         )
     )
     if junit is not None:
@@ -96,18 +89,6 @@ def smoke(
         _print(result)
     if not result.ok:
         raise typer.Exit(code=1)
-
-
-def _identities(base_url: str) -> CanaryIdentities:
-    a, b = (os.environ.get(name, "") for name in TOKENS)
-    if a and b:
-        return CanaryIdentities(CanaryToken(SecretStr(a)), CanaryToken(SecretStr(b)))
-    if a or b:
-        raise ConfigurationError(
-            f"Set both {TOKENS[0]} and {TOKENS[1]}, or neither: isolation needs two tenants."
-        )
-    home = Path(os.environ.get("UNDERSTUDY_HOME", ".understudy"))
-    return remembered_identities(home / "run" / "canaries.json", base_url)
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""``understudy standins``: DashScope and Modal on loopback."""
+"""``understudy standins``: DashScope, Modal and, where asked for, a Supabase project, on loopback."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ from understudy.standins.durable import write_atomically
 
 @reports_errors
 def standins(
+    *,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     dashscope_port: Annotated[int, typer.Option(help="Port of DashScope; 0 takes a free one.")] = 0,
     modal_port: Annotated[int, typer.Option(help="Port of Modal; 0 takes a free one.")] = 0,
+    supabase_port: Annotated[
+        int | None,
+        typer.Option(help="Port of Supabase's Management API, 0 a free one; without it there is none."),
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="File that gets the addresses as JSON once both answer.")
     ] = None,
@@ -41,6 +46,7 @@ def standins(
             standin_settings.dashscope_cn_key,
             standin_settings.modal_key,
             standin_settings.modal_secret,
+            standin_settings.supabase_token,
         ],
     )
 
@@ -59,6 +65,7 @@ def standins(
             modal_port,
             state_dir or settings.understudy_home / "standins",
             settings=standin_settings,
+            supabase_port=supabase_port,
             ready=announce,
             stop=stop,
         )

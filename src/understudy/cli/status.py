@@ -15,6 +15,7 @@ from rich.text import Text
 from understudy.cli import freeze, mode
 from understudy.cli.closed_valves import closed_sentence, read_closed
 from understudy.cli.guard_home import ask_guard
+from understudy.cli.kept_back import kept_back_sentences, read_kept_back
 from understudy.cli.output import console, print_json, reports_errors
 from understudy.cli.status_screen import screen
 from understudy.cli.unknown import read_unknown, unknown_sentence
@@ -69,6 +70,7 @@ async def _collect(home: Home) -> dict[str, Any]:
         "mode": None,
         "unknown_submissions": None,
         "closed_valves": None,
+        "kept_back": None,
     }
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         if isinstance(control, dict):
@@ -87,6 +89,7 @@ async def _collect(home: Home) -> dict[str, Any]:
         found["freeze"] = await freeze.read_state(home.root)
         found["unknown_submissions"] = await read_unknown(home.root)
         found["closed_valves"] = await read_closed(home.root)
+        found["kept_back"] = await read_kept_back(home.root)
     return found
 
 
@@ -140,6 +143,8 @@ def _show(found: dict[str, Any]) -> None:
         console.print(Text(unknown_sentence(unknown), style="yellow"))
     if found["closed_valves"]:
         console.print(Text(closed_sentence(found["closed_valves"]), style="yellow"))
+    for line in kept_back_sentences(found["kept_back"]) if found["kept_back"] else ():
+        console.print(Text(line, style="yellow"), soft_wrap=True)
     for event in (found["supervisor"] or {}).get("events", []):
         if event["name"] in {"crashed", "restarted", "restart_failed"}:
             console.print(Text(f"{event['at'][:19].replace('T', ' ')}  {event['message']}", style="yellow"))

@@ -41,9 +41,12 @@ def screen(found: Mapping[str, Any], *, width: int, unicode: bool = True) -> Ren
     if not guard:
         said = str(found.get("guard_problem") or "The guard does not answer; see logs/guard.log.")
         return Group(
-            head, _block([("Guard", Text(said, style="bold red")), *_mode_rows(found, guard)]), table
+            head,
+            _block([("Guard", Text(said, style="bold red")), *_mode_rows(found, guard), *_code_rows(found)]),
+            table,
         )
-    first = [*_incident_rows(guard), *_alarm_rows(guard), *_mode_rows(found, guard), *_guard_rows(guard)]
+    first = [*_incident_rows(guard), *_alarm_rows(guard), *_mode_rows(found, guard)]
+    first += [*_code_rows(found), *_guard_rows(guard)]
     last = [*_success_rows(guard, width, unicode), *_probe_rows(guard)]
     gap = Text("")
     return Group(head, _block(first), gap, _families(guard, width), gap, _block(last), gap, table)
@@ -172,6 +175,19 @@ def _mode_rows(found: Mapping[str, Any], guard: Mapping[str, Any]) -> Iterator[t
     elif found.get("env_mode") and row and found["env_mode"] != row["value"]:
         differ = f"the environment file says {found['env_mode']}, the live row {row['value']}"
         yield "Drift", Text(differ, style="bold yellow")
+
+
+def _code_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
+    """Yield the revisions that processes say they run; one that differs from the others stands out."""
+    served: dict[tuple[str, str], set[str]] = {}
+    for row in (found.get("supervisor") or {}).get("processes") or _held(found):
+        if row.get("revision"):
+            name = str(row.get("name") or row.get("kind"))
+            served.setdefault((row["revision"], row.get("release") or ""), set()).add(name)
+    for (revision, release), names in sorted(served.items()):
+        said = Text(f"{revision[:12]}{revision[40:]}" + (f", release {release}" if release else ""))
+        said.append(f"  ({', '.join(sorted(names))})", "dim" if len(served) == 1 else "bold yellow")
+        yield "Code", said
 
 
 def _guard_rows(guard: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:

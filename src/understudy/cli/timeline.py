@@ -80,7 +80,7 @@ def line_of(entry: Mapping[str, Any]) -> Line:
         words = defaultdict(str, {name: value for name, value in entry["body"].items() if value is not None})
         who = str(entry["actor"]).removeprefix("person:")
         words |= {"actor": who, "step": entry["step"] or "", "detail": _detail(entry["body"])}
-        more = {"joined": _finding, "page": _to_do, "intent": _plan}.get(entry["kind"], _nothing)
+        more = _MORE.get(entry["kind"], _nothing)
         return Line(at, what, pattern.format_map(words), style, more(entry["body"]))
     body = entry["body"]
     said = str(body.get("detail") or body.get("message") or body.get("reason") or "")
@@ -93,6 +93,16 @@ _SHORT = {
     "begun": ("begins", "bold", "{action}, attempt {attempt}: {title}"),
     "intent": ("step", "dim", "{step}"),
     "held": ("failed", "bold yellow", "{action}: {reason}"),
+    "escalated": ("next", "bold yellow", "{action} instead of {from}: {reason}"),
+    "plan": (
+        "plan",
+        "bold yellow",
+        "{action}, proposed for approval by {approvals}, asked for by {requested_by}",
+    ),
+    "approval": ("approved", "cyan", "{actor} agrees to {action} {reason}"),
+    "abort": ("abort", "bold red", "{actor}: {reason}"),
+    "hold": ("hold", "bold yellow", "{actor}: {reason}"),
+    "resume": ("resume", "cyan", "{actor}: {reason}"),
     "page": ("PAGE", "bold red", "{message}"),
     "ack": ("ack", "cyan", "{actor} has taken it on"),
     "note": ("note", "cyan", "{actor}: {text}"),
@@ -107,7 +117,7 @@ def _opened_line(at: datetime, entry: Mapping[str, Any]) -> Line:
 
 def _state_line(at: datetime, entry: Mapping[str, Any]) -> Line:
     body, to = entry["body"], str(entry["body"].get("to"))
-    parts = [body.get("title"), body.get("reason")]
+    parts = [body.get("title"), body.get("reason"), body.get("side")]
     if str(entry["actor"]).startswith("person:"):
         parts.append(f"by {entry['actor'].removeprefix('person:')}")
     recovery = body.get("recovery")
@@ -145,6 +155,10 @@ def _finding(body: Mapping[str, Any]) -> str:
     where += _counted(finding)
     action = body.get("action")
     acts = f"the guard acts: {action}" if action else "a person must act"
+    if action and finding.get("mode") == "pause":
+        acts = f"the guard proposes: {action}"
+    if body.get("requested_by"):
+        where, acts = f"{action}", f"{str(body['requested_by']).removeprefix('person:')} asks for it"
     return f"{where}; {acts}"
 
 
@@ -191,10 +205,28 @@ def _plan(body: Mapping[str, Any]) -> str:
     return " ".join(filter(None, (box, _facts(body.get("plan")))))
 
 
+def _agreed(body: Mapping[str, Any]) -> str:
+    names = ", ".join(str(name).removeprefix("person:") for name in body.get("approved_by") or ())
+    return f"approved by {names}" if names else ""
+
+
+def _hash(body: Mapping[str, Any]) -> str:
+    return f"sha256 {str(body.get('plan_sha256'))[:12]}"
+
+
 def _nothing(_: Mapping[str, Any]) -> str:
     return ""
 
 
+#: Kind -> what its line rests on.
+_MORE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "joined": _finding,
+    "page": _to_do,
+    "intent": _plan,
+    "begun": _agreed,
+    "plan": _hash,
+    "approval": _hash,
+}
 _LONG: Mapping[str, Callable[[datetime, Mapping[str, Any]], Line]] = {
     "opened": _opened_line,
     "state": _state_line,

@@ -12,10 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from understudy.cli.output import console, errors, print_json, reports_errors
+from understudy.cli.stabilization import passing_the_gate
 from understudy.clock import SystemClock
 from understudy.logs import configure_logging, get_logger
 from understudy.processes.environment import MODE_VARIABLE
 from understudy.processes.service import Event
+from understudy.processes.serving import OWN_CODE
 from understudy.processes.up import UpOptions, run_up
 
 STYLES = {"crashed": "bold red", "restart_failed": "bold red", "restarted": "yellow"}
@@ -49,6 +51,14 @@ def up(
         int | None,
         typer.Option("--window-s", help="Seconds of the guard's window, for a drill: a multiple of 5."),
     ] = None,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--env-file",
+            metavar="FILE",
+            help="Let FILE, such as supabase/.env.local, be the home's environment file from now on.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="When ready, print every address as one line of JSON.")
     ] = False,
@@ -69,6 +79,8 @@ def up(
         postgres_port=postgres_port,
         with_standins=with_standins,
         window_s=window_s,
+        env_file=env_file,
+        gate=passing_the_gate(home),
     )
     if not as_json:
         errors.print(f"Starting on {home.expanduser().resolve()} ...", style="dim", highlight=False)
@@ -101,6 +113,9 @@ def _show(addresses: dict[str, Any]) -> None:
     for name in ("api", "guard", "dashscope", "modal", "postgres"):
         if addresses[name]:
             table.add_row(name, Text(str(addresses[name])))
+    if addresses["release"] != OWN_CODE:
+        told = f"release {addresses['release']}, not this program's own (understudy releases deploy checkout)"
+        table.add_row("code", Text(told, style="yellow"))
     table.add_row("settings", Text(str(shown / "understudy.env")))
     table.add_row("logs", Text(str(shown / "logs")))
     console.print("[bold green]Ready.[/]", table)

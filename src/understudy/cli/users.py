@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import secrets
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from understudy.api.errors import GoTrueError
 from understudy.api.gotrue import require_password, valid_email
 from understudy.api.passwords import PasswordHasher
+from understudy.cli.account import account
 from understudy.cli.installation import (
     DEFAULT_HOME,
     HomeOption,
@@ -84,7 +84,7 @@ async def _add(home: Path, email: str, password: str, *, operator: bool) -> dict
             conn, email=address, encrypted_password=hashed, user_metadata={}, at=SystemClock().now()
         )
         if user is not None and operator:
-            await operators.grant_operator(conn, user.id, actor=f"person:{getpass.getuser()}")
+            await operators.grant_operator(conn, user.id, actor=f"person:{account()}")
     if user is None:
         raise ConflictError(f"There is an account of {address} already.")
     return {"id": str(user.id), "email": address, "operator": operator}

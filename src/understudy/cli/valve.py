@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from understudy.cli.account import account
 from understudy.cli.installation import (
     DEFAULT_HOME,
     HomeOption,
@@ -100,7 +100,7 @@ async def _set(home: Path, name: str, *, closed: bool, reason: str) -> dict[str,
     settings = installed_settings(home)
     async with installed_database(settings, command="valve") as database, database.service() as conn:
         row, changed = await valves.set_valve(
-            conn, name, closed=closed, actor=f"person:{getpass.getuser()}", reason=reason
+            conn, name, closed=closed, actor=f"person:{account()}", reason=reason
         )
     return {**_plain(name, row), "changed": changed}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from uuid import UUID
 
 import typer
 
+from understudy.cli.account import account
 from understudy.cli.installation import (
     DEFAULT_HOME,
     HomeOption,
@@ -115,7 +115,7 @@ def carry_over(
     Broken off at any moment, it goes on where it is called again, and pays for no voice twice. Exit code 1
     when a voice that could be carried over was not.
     """
-    budget = _micro(max_cost)
+    budget = micro_dollars(max_cost)
     if dry_run:
         plan = asyncio.run(_plan(home, to.value, user, limit))
         _show_plan(plan, budget, as_json=as_json)
@@ -164,7 +164,7 @@ async def _carry(
         return await carrier.run(
             lock,
             budget_microusd=budget,
-            actor=f"person:{getpass.getuser()}",
+            actor=f"person:{account()}",
             user_id=user,
             limit=limit,
             progress=progress,
@@ -192,7 +192,8 @@ async def _provider(settings: Settings, name: str) -> AsyncIterator[Provider]:
         yield providers[name]
 
 
-def _micro(dollars: str) -> int:
+def micro_dollars(dollars: str) -> int:
+    """Return what ``--max-cost`` says, in micro-dollars; raises :class:`ConfigurationError`."""
     try:
         amount = Decimal(dollars) * MICRO
     except InvalidOperation:

@@ -71,6 +71,7 @@ async def _work(settings: Settings, name: str, instance: UUID, ready_file: Path 
     from understudy.allocator import return_memory  # noqa: PLC0415
     from understudy.api.context import open_context  # noqa: PLC0415
     from understudy.clock import SystemClock  # noqa: PLC0415
+    from understudy.releases.identity import ready_text, running_revision  # noqa: PLC0415
     from understudy.speech.worker import Worker, WorkerTimes  # noqa: PLC0415
     from understudy.speech.worker_metrics import serving_metrics  # noqa: PLC0415
 
@@ -85,5 +86,6 @@ async def _work(settings: Settings, name: str, instance: UUID, ready_file: Path 
     ):
         return_memory()
         if ready_file is not None:
-            await asyncio.to_thread(ready_file.write_text, f"{instance}\n", encoding="utf-8")
+            ready = ready_text(instance, running_revision())
+            await asyncio.to_thread(ready_file.write_text, ready, encoding="utf-8")
         await Worker(ctx, name, WorkerTimes(lease_s=settings.worker_lease_s)).run(stop)

@@ -1,4 +1,4 @@
-"""The write freeze as every process lives with it: writes wait, reads go on.
+"""The write freeze as every process lives with it: users' writes wait, canaries' and all reads go on.
 
 One row in Postgres, followed by NOTIFY and by a poll every second, as the provider mode is. Without the
 store the last answer stays: nothing can be written then anyway.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import datetime
+from uuid import UUID
 
 from understudy.clock import Clock
 from understudy.errors import StoreUnavailableError, WritesFrozenError
@@ -16,6 +17,7 @@ from understudy.logs import get_logger
 from understudy.store import freeze as rows
 from understudy.store.database import Database
 from understudy.store.freeze import FreezeRow
+from understudy.store.synthetic import is_synthetic
 
 POLL_INTERVAL_S = 1.0
 #: A freeze lasts as long as a restoration step; a client that asks this often overloads nobody.
@@ -78,10 +80,18 @@ class FreezeReader:
         """When the freeze began (UTC); ``None`` while there is none."""
         return self._row.changed_at if self._row is not None and self._row.frozen else None
 
-    def admit_write(self) -> None:
-        """Raise :class:`WritesFrozenError` while writes are frozen."""
-        if self.frozen:
-            raise WritesFrozenError(retry_after_s=RETRY_AFTER_S)
+    async def admit_write(self, user_id: UUID | None) -> None:
+        """Raise :class:`WritesFrozenError` while writes are frozen.
+
+        Canaries pass: a restoration proves by them that the service works before it lets users write.
+        """
+        if not self.frozen:
+            return
+        if user_id is not None:
+            async with self._database.service() as conn:
+                if await is_synthetic(conn, user_id):
+                    return
+        raise WritesFrozenError(retry_after_s=RETRY_AFTER_S)
 
     async def _refresh(self) -> None:
         async with self._database.service() as conn:

@@ -13,16 +13,20 @@ import os
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from understudy.clock import Clock
 from understudy.errors import ProviderError, StoreUnavailableError
 from understudy.logs import get_logger
+from understudy.rollout.cutover import in_cohort
 from understudy.settings import Settings
+from understudy.store import cutover
 from understudy.store import mode as rows
+from understudy.store.cutover import CutoverRow
 from understudy.store.database import Database
+from understudy.store.mode import CutoverEnd
 
 CHANNEL = "understudy_mode"
 POLL_INTERVAL_S = 1.0
@@ -33,6 +37,8 @@ LIVE_WITHIN_S = 5.0
 """A process that has not reported for so long is not listed as live."""
 CHECK_INTERVAL_S = 30.0
 """How often a process asks the known-good provider for a sign of life (one cheap call that bills nothing)."""
+
+MODE_COHORT, CANDIDATE_COHORT = "mode", "candidate"
 
 log = get_logger(__name__)
 
@@ -56,6 +62,8 @@ class ModeView:
         The environment's value in this process.
     known_good_ok
         Whether the known-good provider passed the last check; ``None`` before the first.
+    cohort
+        ``candidate`` where a cutover serves this caller; otherwise ``mode``.
     """
 
     value: str
@@ -64,6 +72,7 @@ class ModeView:
     age_s: float
     env_value: str
     known_good_ok: bool | None = None
+    cohort: str = MODE_COHORT
 
     @property
     def drifting(self) -> bool:
@@ -107,6 +116,7 @@ async def set_mode(
     incident: str | None = None,
     minimum_epoch: int = 0,
     expected_epoch: int | None = None,
+    cutover_end: CutoverEnd | None = None,
 ) -> rows.ModeRow:
     """Override the mode live, in force on every process within a second.
 
@@ -116,6 +126,8 @@ async def set_mode(
         The highest epoch the caller has ever seen: a restored row must not take the mode back.
     expected_epoch
         The epoch that the caller decided upon; ``None`` writes over any.
+    cutover_end
+        How a cutover that is on ends with it; by default it is superseded.
 
     Raises
     ------
@@ -133,6 +145,7 @@ async def set_mode(
             env_value=current.env_value if current else value,
             minimum_epoch=minimum_epoch,
             expected_epoch=expected_epoch,
+            cutover=cutover_end,
         )
 
 
@@ -148,6 +161,8 @@ class ModeReader:
     check
         Asks the known-good provider, cheaply and unbilled. Its last answer is kept in this process, because
         it is needed when there is no store to ask: what fails it is nothing to fall back to.
+    revision
+        The revision that this process runs; reported with the rest.
     """
 
     def __init__(
@@ -159,6 +174,7 @@ class ModeReader:
         clock: Clock,
         instance: uuid.UUID | None = None,
         check: Callable[[], Awaitable[object]] | None = None,
+        revision: str | None = None,
     ) -> None:
         self.instance = instance or uuid.uuid4()
         self._database = database
@@ -168,9 +184,15 @@ class ModeReader:
         self._kind = kind
         self._clock = clock
         self._check = check
+        self._revision = revision
         self._known_good_ok: bool | None = None
         self._row: rows.ModeRow | None = None
         self._read_at_s = 0.0
+        self._cutover: CutoverRow | None = None
+        self._stays: frozenset[uuid.UUID] = frozenset()
+        self._stays_of: tuple[int, int] | None = None
+        #: By this process's monotonic clock: past it nobody watches the cutover.
+        self._watched_until_s = 0.0
         self._changed = asyncio.Event()
         self._listening = asyncio.Event()
         self._started_at: datetime = clock.now()
@@ -185,6 +207,7 @@ class ModeReader:
             The store cannot be reached: without it nothing may be admitted, so the process must not start.
         """
         self._hold(await adopt_environment(self._database, self._env_value))
+        await self._refresh()
         await self._report()
         self._tasks = [
             asyncio.create_task(self._poll(), name="mode-poll"),
@@ -208,12 +231,21 @@ class ModeReader:
             async with self._database.service() as conn:
                 await rows.remove_process(conn, self.instance)
 
-    def view(self) -> ModeView:
-        """What this process holds now.
+    def view(self, user_id: uuid.UUID | None = None) -> ModeView:
+        """What this process holds now: for everybody, or for the cohort of one tenant.
 
         Without the store past :data:`FRESH_FOR_S` that is the known-good provider, unless its last check
         failed.
         """
+        held = self._view()
+        running = self._running()
+        if user_id is None or running is None or held.state is ModeState.STALE:
+            return held
+        if user_id in self._stays or not in_cohort(user_id, running.percent):
+            return held
+        return replace(held, value=running.candidate, epoch=running.stage_epoch, cohort=CANDIDATE_COHORT)
+
+    def _view(self) -> ModeView:
         ok = self._known_good_ok
         if self._row is None:
             return ModeView(self._known_good, 0, ModeState.STALE, float("inf"), self._env_value, ok)
@@ -228,21 +260,31 @@ class ModeReader:
             known_good_ok=ok,
         )
 
-    def admit(self) -> ModeView:
+    def serves(self, provider: str) -> bool:
+        """Whether anybody new is admitted to that provider now, by the mode or by a cutover."""
+        running = self._running()
+        return self._view().value == provider or (running is not None and running.candidate == provider)
+
+    def admit(self, user_id: uuid.UUID | None = None) -> ModeView:
         """The mode for one new request, read once and kept by it.
+
+        Parameters
+        ----------
+        user_id
+            Whose request it is: a cutover may serve their cohort. ``None`` asks for everybody's.
 
         Raises
         ------
         StoreUnavailableError
             The mode is stale: nothing new is admitted without the store.
         """
-        view = self.view()
+        view = self.view(user_id)
         if view.state is ModeState.STALE:
             raise StoreUnavailableError(retry_after_s=2)
         return view
 
     async def changed(self) -> None:
-        """Return when another epoch came into force here."""
+        """Return when another epoch came into force here, of the mode or of a cutover."""
         await self._changed.wait()
 
     async def refresh(self) -> None:
@@ -265,16 +307,50 @@ class ModeReader:
         if self._row is None or row.epoch != self._row.epoch:
             log.info("mode_in_force", value=row.value, epoch=row.epoch, actor=row.actor)
             self._row = row
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._tell()
         else:
             self._row = row
 
     async def _refresh(self) -> None:
+        asked_at_s = self._clock.monotonic_s()
         async with self._database.service() as conn:
             row = await rows.read_mode(conn)
+            running = await cutover.read_cutover(conn)
+            stays = None
+            if running is not None and self._stays_of != (running.seq, running.membership):
+                stays = await cutover.read_stays(conn)
+        if running is not None:
+            self._hold_cutover(running, stays, asked_at_s)
         if row is not None:
             self._hold(row)
+
+    def _hold_cutover(
+        self, row: CutoverRow, stays: tuple[int, frozenset[uuid.UUID]] | None, asked_at_s: float
+    ) -> None:
+        held = self._cutover
+        if held is not None and row.epoch < held.epoch:
+            # As with the mode: what a restore brought back is not followed.
+            log.error("cutover_epoch_went_back", held=held.epoch, read=row.epoch)
+            return
+        if stays is not None:
+            self._stays_of, self._stays = (row.seq, stays[0]), stays[1]
+        # From before it was asked: the watch never lasts longer here than it does in the database.
+        self._watched_until_s = asked_at_s + row.watch_left_s
+        self._cutover = row
+        if held is None or row.epoch != held.epoch:
+            log.info("cutover_held", percent=row.percent, state=row.state, epoch=row.epoch, actor=row.actor)
+            self._tell()
+
+    def _running(self) -> CutoverRow | None:
+        """The cutover that serves a share of the tenants now."""
+        row, mode = self._cutover, self._row
+        if row is None or mode is None or not row.in_force(mode.epoch):
+            return None
+        return row if self._clock.monotonic_s() < self._watched_until_s else None
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def _report(self) -> None:
         view = self.view()
@@ -294,6 +370,8 @@ class ModeReader:
                     seen_at=self._clock.now(),
                     known_good_ok=view.known_good_ok,
                     secret_digests=self._secret_digests,
+                    cutover_epoch=self._cutover.epoch if self._cutover else None,
+                    revision=self._revision,
                 ),
             )
 

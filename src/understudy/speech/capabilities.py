@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from understudy.speech import languages
 from understudy.speech.context import SpeechContext
 
 
-def describe(ctx: SpeechContext) -> dict[str, Any]:
-    """Return the body of ``GET /languages``; it follows the live provider mode at once."""
-    provider = ctx.provider(ctx.mode.view().value)
+def describe(ctx: SpeechContext, user_id: UUID | None = None) -> dict[str, Any]:
+    """Return the body of ``GET /languages``; it follows the live provider mode at once.
+
+    Parameters
+    ----------
+    user_id
+        For whose cohort; ``None`` answers for the mode.
+    """
+    provider = ctx.provider(ctx.mode.view(user_id).value)
     able = provider.capabilities
     return {
         "languages": list(able.languages),

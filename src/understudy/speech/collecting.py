@@ -21,6 +21,7 @@ from understudy.store.buckets import BUCKETS, GENERATIONS, REFERENCES, ListedObj
 from understudy.store.database import Database
 from understudy.store.idempotency import KEPT_FOR
 from understudy.store.objects import ObjectStore
+from understudy.store.quarantine import objects_in_quarantine
 from understudy.store.retention import Expired
 from understudy.store.sightings import MISSING, ORPHAN, Sighting
 
@@ -226,17 +227,23 @@ class Collector:
                 del report.sightings[LISTED:]
                 return
             seen = await sightings.see(conn, ORPHAN, bucket, orphans, now)
+            quarantined = await objects_in_quarantine(conn, bucket, [item.key for item in orphans])
             await sightings.forget(
                 conn, ORPHAN, bucket, after=after, upto=upto, but=[item.key for item in orphans]
             )
         stored_at = {item.key: item.modified_at for item in orphans}
         # An upload waits this long for its voice.
         wait = timedelta(hours=self._settings.upload_abandoned_hours) if bucket == REFERENCES else APART
+        # What is in quarantine waits for a person; an erased account's audio goes wherever it is.
         gone = [
             sighting.key
             for sighting in seen
             if sightings.owner_of(sighting.key) in erased
-            or (now - sighting.first_seen_at >= APART and now - stored_at[sighting.key] >= wait)
+            or (
+                sighting.key not in quarantined
+                and now - sighting.first_seen_at >= APART
+                and now - stored_at[sighting.key] >= wait
+            )
         ]
         if not gone:
             return

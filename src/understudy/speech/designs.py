@@ -42,7 +42,7 @@ async def start_preview(
     """
     if earlier := await replays.earlier_task(ctx, caller):
         return earlier
-    mode = ctx.mode.admit()
+    mode = ctx.mode.admit(caller.user_id)
     provider = ctx.provider(mode.value)
     brief = {
         "text": wording.required(text, "Text", max_chars=MAX_TEXT_CHARS),
@@ -111,7 +111,7 @@ async def save_design(
         raise ValidationError("task_id of a completed preview is required.")
     spoken = wording.required(text, "Text", max_chars=MAX_TEXT_CHARS)
     described = wording.required(instruct, "Instruct", max_chars=MAX_INSTRUCT_CHARS)
-    provider = ctx.provider(ctx.mode.admit().value)
+    provider = ctx.provider(ctx.mode.admit(caller.user_id).value)
     if provider.capabilities.needs_enrolment:
         raise ValidationError("task_id of a completed preview is required in this provider mode.")
     if len(audio) > MAX_AUDIO_BYTES:

@@ -137,6 +137,9 @@ class Driver:
         """Write down how the attempt ended; true when the task begins anew at another provider instead."""
         if work.cancelled():
             if self._held.reason is None:
+                if await settling.patiently(self._ctx, self._held, self._way_back.rerouted_meanwhile):
+                    self._start_over()
+                    return True
                 # Towards the known-good side, also when the mode has left it again this instant.
                 return await self._move_back(outstayed.result(), flipping.OUTSTAYED, ours=True)
             await self._end_stopped(self._held.reason)

@@ -50,7 +50,12 @@ class WayBack:
         """The mode to follow: it went back, and the task did not yet, and can be spoken there."""
         task, mode = self._held.task, self._ctx.mode.view()
         known_good = self._ctx.settings.known_good_provider
-        went_back = mode.state is ModeState.FRESH and mode.value == known_good != task.provider
+        went_back = (
+            mode.state is ModeState.FRESH
+            and mode.value == known_good != task.provider
+            # A cutover that is on still serves there.
+            and not self._ctx.mode.serves(task.provider)
+        )
         return mode if went_back and RERUN not in task.metadata and self._speakable(mode.value) else None
 
     async def outstayed(self) -> ModeView:
@@ -93,6 +98,20 @@ class WayBack:
         # Also one that another worker moved, and gave back before it was sent.
         async with self._ctx.ramp.turn(self._held.task.mode_epoch or 0):
             yield goal is not None
+
+    async def rerouted_meanwhile(self) -> bool:
+        """Whether it was re-routed in the instant in which its time was up: then nothing is to be moved.
+
+        The work may have been stopped between the commit and our note of it, so the row is asked.
+        """
+        async with self._ctx.database.service() as conn:
+            row = await tasks.load_task(conn, self._held.task.id)
+        claim = self._held.claim
+        ours = row is not None and (row.claimed_by, row.attempts) == (claim.worker, claim.attempt)
+        if row is None or not ours or row.terminal or REROUTED not in row.metadata:
+            return False
+        self._held.task = row
+        return True
 
     async def rerun(self, goal: ModeView, meter: CallMeter | None, failure: Failure, *, ours: bool) -> bool:
         """Move a task that was under way, the call that ends here recorded under its own provider and epoch.

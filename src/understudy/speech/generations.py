@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from understudy.errors import ConflictError, NotFoundError, ValidationError
+from understudy.errors import ConflictError, NotFoundError, QuarantinedError, ValidationError
 from understudy.providers.base import Operation
 from understudy.speech import languages, replays, spending, wording
 from understudy.speech.context import Caller, SpeechContext
 from understudy.speech.pages import Page, check_page
+from understudy.speech.quarantined import LOST_AUDIO
 from understudy.speech.speakable import binding_of
 from understudy.store import generations as rows
 from understudy.store import queue, tasks, voices
@@ -40,7 +41,7 @@ async def start_generation(
     """
     if earlier := await replays.earlier_task(ctx, caller):
         return earlier
-    mode = ctx.mode.admit()
+    mode = ctx.mode.admit(caller.user_id)
     provider = ctx.provider(mode.value)
     wording.required(text, "Text", max_chars=provider.capabilities.max_text_chars)
     spoken_language = languages.normalise(language)
@@ -142,8 +143,12 @@ async def audio_url(ctx: SpeechContext, caller: Caller, generation_id: UUID) -> 
     ------
     NotFoundError
         No such generation of the caller's, or it has no audio (yet).
+    QuarantinedError
+        Its audio was lost.
     """
     generation = await find_generation(ctx, caller, generation_id)
+    if generation.lost:
+        raise QuarantinedError(LOST_AUDIO)
     if generation.status != "completed" or not generation.audio_object_key:
         raise NotFoundError("Generation audio not available.")
     return await ctx.objects.sign_get(GENERATIONS, generation.audio_object_key)

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-#: The first ones start its containers; until one of them has spoken, the rest would only queue up there.
-FIRST = 2
+from understudy.rollout.ramp import FIRST
 
 
 class Ramp:

@@ -53,6 +53,7 @@ class _Hit(NamedTuple):
     at: datetime
     where: str
     name: str
+    route: str
 
 
 class _Series(NamedTuple):
@@ -137,9 +138,15 @@ class SignalRecorder:
         at_s = int(self._clock.now().timestamp())
         self._offer(_Admission(at_s, provider, mode_epoch, operation, user_id, refused))
 
-    def leak(self, where: str, name: str) -> None:
-        """Note that the secret ``name`` stood in a ``log`` line or a ``response``; from any thread."""
-        self._offer(_Hit(self._clock.now(), where, name))
+    def leak(self, where: str, name: str, route: str = "") -> None:
+        """Note that the secret ``name`` stood in a ``log`` line or a ``response``; from any thread.
+
+        Parameters
+        ----------
+        route
+            Whose answer it was, without ids; empty where that is not known.
+        """
+        self._offer(_Hit(self._clock.now(), where, name, route))
 
     def start(self) -> None:
         """Begin to write."""
@@ -246,8 +253,11 @@ def _count(series: _Series, held: _Totals) -> AdmissionCount:
 
 
 def _counted(hits: Sequence[_Hit]) -> list[HitCount]:
-    first: dict[tuple[str, str], datetime] = {}
+    first: dict[tuple[str, str, str], datetime] = {}
     for hit in hits:
-        first.setdefault((hit.where, hit.name), hit.at)
-    counts = Counter((hit.where, hit.name) for hit in hits)
-    return [HitCount(first[key], *key, count) for key, count in counts.items()]
+        first.setdefault((hit.where, hit.name, hit.route), hit.at)
+    counts = Counter((hit.where, hit.name, hit.route) for hit in hits)
+    return [
+        HitCount(first[where, name, route], where, name, count, route)
+        for (where, name, route), count in counts.items()
+    ]

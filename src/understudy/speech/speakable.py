@@ -5,6 +5,7 @@ from __future__ import annotations
 from understudy.errors import UnservedError
 from understudy.providers.base import Provider, VoiceBinding
 from understudy.settings import Settings
+from understudy.speech.quarantined import require_binding, require_recording
 from understudy.store.voices import VoiceRow
 
 GUIDANCE = (
@@ -22,12 +23,15 @@ def binding_of(voice: VoiceRow, provider: Provider, settings: Settings) -> Voice
 
     Raises
     ------
+    QuarantinedError
+        What it would be spoken from was lost or damaged on our side.
     UnservedError
         With guidance: this provider cannot speak this voice.
     """
     if settings.voice_carry_over == "off" and voice.tts_provider != provider.name:
         raise UnservedError(GUIDANCE)
     if not provider.capabilities.needs_enrolment:
+        require_recording(voice)
         if not (voice.reference_object_key and voice.reference_transcript):
             raise UnservedError("This voice has no stored recording to speak from. Clone it again.")
         # What another provider calls it is nothing to this one.
@@ -39,6 +43,7 @@ def binding_of(voice: VoiceRow, provider: Provider, settings: Settings) -> Voice
         and voice.provider_region in {None, settings.dashscope_region}
     )
     if not fits:
+        require_binding(voice)
         raise UnservedError(GUIDANCE)
     return VoiceBinding(
         provider=provider.name,

@@ -250,7 +250,7 @@ class StreamDriver:
     def _may_move(self) -> bool:
         """Whether the mode left this provider before it was heard, for the first time."""
         view = self._ctx.mode.view()
-        left = view.state is ModeState.FRESH and view.value != self._casting.provider.name
+        left = view.state is ModeState.FRESH and not self._ctx.mode.serves(self._casting.provider.name)
         if not left or self.buffer.heard or self._moved or self.held.reason is not None:
             return False
         # What must stream ends with the mode that streams; anything else stays where it can be had.

@@ -121,7 +121,7 @@ def _cancel_admitted(admitting: asyncio.Task[StreamDriver]) -> None:
 
 async def _admit(ctx: SpeechContext, caller: Caller, order: StreamOrder) -> StreamDriver:
     """Create generation and task, held by this process, with what it may cost reserved: one transaction."""
-    mode = ctx.mode.admit()
+    mode = ctx.mode.admit(caller.user_id)
     provider = ctx.provider(mode.value)
     with ctx.signals.admission(provider.name, mode.epoch, Operation.SPEAK, caller.user_id):
         return await _admit_by(ctx, caller, order, provider, mode.epoch)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from understudy.errors import NotFoundError, ValidationError
 from understudy.speech.context import Caller, SpeechContext
+from understudy.speech.quarantined import LOST_AUDIO
 from understudy.store import generations, tasks
 from understudy.store.buckets import REFERENCES
 from understudy.store.tasks import TaskRow
@@ -24,6 +25,8 @@ async def get_task(ctx: SpeechContext, caller: Caller, task_id: UUID) -> TaskRow
         task = await tasks.find_task(conn, caller.user_id, task_id)
     if task is None:
         raise NotFoundError("Task not found.")
+    if task.lost:
+        return dataclasses.replace(task, status="failed", result=None, error=LOST_AUDIO)
     preview = task.metadata.get("preview")
     if task.status == "completed" and preview:
         url = await ctx.objects.sign_get(REFERENCES, preview["object_key"])

@@ -19,6 +19,7 @@ from understudy.speech.calls import CallMeter
 from understudy.speech.context import Caller, SpeechContext
 from understudy.speech.failures import INTERNAL, Failure, failure_of
 from understudy.speech.pages import Page, check_page
+from understudy.speech.quarantined import require_recording
 from understudy.store import calls, claims, tasks
 from understudy.store import creates as create_rows
 from understudy.store import voices as rows
@@ -120,7 +121,7 @@ async def finalize_clone(
     agreed = consent.checked() if consent is not None else None
     if agreed is None and ctx.settings.require_clone_consent:
         raise ValidationError("The consent of the person who is heard is required: send consent.")
-    mode = ctx.mode.admit()
+    mode = ctx.mode.admit(caller.user_id)
     provider = ctx.provider(mode.value)
     existing = await _existing(ctx, caller, voice_id)
     if existing is not None:
@@ -347,8 +348,11 @@ async def preview_url(ctx: SpeechContext, caller: Caller, voice_id: UUID) -> str
     ------
     NotFoundError
         No such voice of the caller's, or it has no recording.
+    QuarantinedError
+        Its recording is damaged.
     """
     voice = await find_voice(ctx, caller, voice_id)
+    require_recording(voice)
     if not voice.reference_object_key:
         raise NotFoundError("Voice preview not available.")
     return await ctx.objects.sign_get(REFERENCES, voice.reference_object_key)

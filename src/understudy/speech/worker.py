@@ -22,13 +22,16 @@ from understudy.speech.context import SpeechContext
 from understudy.speech.driving import Driver
 from understudy.speech.holding import Held, Stop
 from understudy.speech.settling import end_abandoned_stream, reap_overdue
-from understudy.store import queue, tasks
+from understudy.store import queue, tasks, tombstones
 from understudy.store.queue import Consumption
 from understudy.store.tasks import TaskRow
 
 RECONSUME_S = 1.0
 PRUNE_INTERVAL_S = 600.0
 COLLECTION_CHECK_S = 300.0
+#: A deletion of the last seconds is lost with a database that is lost: the copies are read then.
+TOMBSTONES_EVERY_S = 5.0
+TOMBSTONES_FORGOTTEN_EVERY_S = 86_400.0
 KEEP_DELIVERIES_S = 86_400.0
 #: After the drain deadline: time to close providers and give tasks back.
 RELEASE_DEADLINE_S = 10.0
@@ -83,6 +86,8 @@ class Worker:
                 ("sweep", self._every(self._times.sweep_interval_s, self._sweep)),
                 ("prune", self._every(PRUNE_INTERVAL_S, self._prune)),
                 ("collect", self._every(COLLECTION_CHECK_S, self._collect)),
+                ("tombstones", self._every(TOMBSTONES_EVERY_S, self._copy_tombstones)),
+                ("old tombstones", self._every(TOMBSTONES_FORGOTTEN_EVERY_S, self._forget_tombstones)),
             )
         ]
         consumer = asyncio.create_task(self._consume(), name="consume")
@@ -230,3 +235,12 @@ class Worker:
     async def _prune(self) -> None:
         async with self._ctx.database.service() as conn:
             await queue.prune_log(conn, older_than_s=KEEP_DELIVERIES_S)
+
+    async def _copy_tombstones(self) -> None:
+        await tombstones.copy_tombstones(self._ctx.database, self._ctx.objects)
+
+    async def _forget_tombstones(self) -> None:
+        """Not while a restoration may still need them."""
+        if not self._ctx.freeze.frozen:
+            before = self._ctx.clock.now() - tombstones.KEPT
+            await tombstones.forget_old(self._ctx.database, self._ctx.objects, before)

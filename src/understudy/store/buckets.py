@@ -10,6 +10,8 @@ from understudy.errors import NotFoundError, PayloadTooLargeError, ValidationErr
 
 REFERENCES = "references"
 GENERATIONS = "generations"
+#: Copies of what was deleted or revoked: they outlive the database, and hold ids only.
+TOMBSTONES = "tombstones"
 
 MEGABYTE = 1024 * 1024
 
@@ -32,6 +34,9 @@ BUCKETS = {
     REFERENCES: BucketRule(10 * MEGABYTE, frozenset(_WAV + _MPEG + _MP4)),
     GENERATIONS: BucketRule(256 * MEGABYTE, frozenset(_WAV + _MPEG + _OGG)),
 }
+
+#: Not audio, and nobody's: neither collected, nor erased with an account, nor signed for anybody.
+_RECORDS = {TOMBSTONES: BucketRule(4 * MEGABYTE, frozenset({"application/json"}))}
 
 _SEGMENT = re.compile(r"(?!.*\.object\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 
@@ -59,7 +64,7 @@ class ListedObject:
 
 def bucket_rule(bucket: str) -> BucketRule:
     """Return the rule of ``bucket``; :class:`NotFoundError` for an unknown one."""
-    rule = BUCKETS.get(bucket)
+    rule = BUCKETS.get(bucket) or _RECORDS.get(bucket)
     if rule is None:
         raise NotFoundError
     return rule

@@ -131,7 +131,7 @@ class Coverage:
 
 
 #: As ``speech.speakable.binding_of`` decides, for rows instead of one row.
-_SPEAKS = SQL(
+SPEAKS = SQL(
     "((NOT %(strict)s OR v.tts_provider = %(provider)s) AND CASE WHEN %(enrols)s THEN"
     " v.provider_voice_id IS NOT NULL AND v.provider_target_model ="
     " CASE v.provider_voice_kind WHEN 'vc' THEN %(vc)s::text WHEN 'vd' THEN %(vd)s::text END"
@@ -147,7 +147,7 @@ _CANDIDATES = SQL(
     " WHERE v.deleted_at IS NULL AND NOT coalesce({speaks}, false)"
     " AND ((%(user)s::uuid IS NULL AND {not_canary}) OR v.user_id = %(user)s::uuid)"
     " ORDER BY u.last_used_at DESC NULLS LAST, v.created_at, v.id LIMIT %(limit)s"
-).format(speaks=_SPEAKS, not_canary=_NOT_CANARY)
+).format(speaks=SPEAKS, not_canary=_NOT_CANARY)
 _COVERAGE = SQL(
     "WITH voice AS (SELECT v.id, v.user_id, coalesce({speaks}, false) AS covered,"
     " EXISTS (SELECT FROM public.generations g WHERE g.voice_id = v.id AND g.user_id = v.user_id"
@@ -159,7 +159,7 @@ _COVERAGE = SQL(
     " (count(*) FILTER (WHERE used AND covered))::int AS used_covered,"
     " (SELECT count(*)::int FROM tenant) AS tenants,"
     " (SELECT (count(*) FILTER (WHERE covered))::int FROM tenant) AS tenants_covered FROM voice"
-).format(speaks=_SPEAKS, not_canary=_NOT_CANARY)
+).format(speaks=SPEAKS, not_canary=_NOT_CANARY)
 
 
 async def coverage(conn: Connection, destination: Destination, *, days: int) -> Coverage:

@@ -16,10 +16,12 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from understudy.store.catalog_queries import OWNER, QUERIES, SCHEMAS_OF_OURS
+from understudy.store.catalog_queries import ALL_SCHEMAS, OWNER, QUERIES, SCHEMAS_OF_OURS
 
 Connection = AsyncConnection[DictRow]
 
+#: Id of no role. Not 0: that is PUBLIC, among grantees.
+_NOBODY = 4_294_967_295
 #: Kept by the Supabase CLI too, which adds columns and tables of its own: what is more there is no drift.
 SHARED_SCHEMAS = frozenset({"supabase_migrations"})
 
@@ -169,6 +171,12 @@ async def schemas_of_ours(conn: Connection) -> list[str]:
     return [row["schema"] for row in rows]
 
 
+async def all_schemas(conn: Connection) -> list[str]:
+    """Every schema but Postgres's own: on a scratch database all of them are the migrations'."""
+    rows = await (await conn.execute(ALL_SCHEMAS)).fetchall()
+    return [row["schema"] for row in rows]
+
+
 async def snapshot(conn: Connection, schemas: Sequence[str], *, as_it_is: bool = False) -> Catalog:
     """Read the catalog of ``schemas`` in one read-only transaction.
 
@@ -182,7 +190,7 @@ async def snapshot(conn: Connection, schemas: Sequence[str], *, as_it_is: bool =
         await conn.execute("set transaction isolation level repeatable read, read only")
         await conn.execute("select set_config('search_path', '', true)")
         owner_row = await (await conn.execute(OWNER)).fetchone()
-        owner = owner_row["owner"] if owner_row and not as_it_is else 0
+        owner = owner_row["owner"] if owner_row and not as_it_is else _NOBODY
         for query in QUERIES:
             cursor = await conn.execute(query, {"schemas": list(schemas), "owner": owner})
             entries += [Entry(**row) for row in await cursor.fetchall()]

@@ -21,6 +21,11 @@ where n.nspname = 'public'
 order by 1
 """
 
+ALL_SCHEMAS = b"""
+select n.nspname as schema from pg_catalog.pg_namespace n
+where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' order by 1
+"""
+
 _SCHEMAS = """
 select 'schema' as kind, n.nspname::text as name, '' as parent,
        'owner ' || @role(n.nspowner) as definition,

@@ -169,18 +169,38 @@ async def expected_catalog(
     MigrationError
         A file failed.
     """
-    async with _scratch_database(url) as scratch:
-        with tempfile.TemporaryDirectory(prefix="understudy-migrations-") as folder:
-            for migration in files:
-                if only is None or migration.version in only:
-                    (Path(folder) / migration.file_name).write_bytes(migration.text.encode())
-            await migrations.migrate(scratch, Path(folder), scratch=True)
+    async with scratch_database(url) as scratch:
+        wanted = [migration for migration in files if only is None or migration.version in only]
+        await apply_files(scratch, wanted, scratch=True)
         async with await migrations.connect_owner(scratch) as conn:
             return await catalog.snapshot(conn, await catalog.schemas_of_ours(conn))
 
 
+async def apply_files(
+    url: SecretStr, files: Sequence[Migration], *, scratch: bool = False
+) -> list[Migration]:
+    """Apply those of ``files`` that did not run yet to the database at ``url``, as if there were no others.
+
+    Raises
+    ------
+    MigrationError
+        History and files contradict each other, or a file failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="understudy-migrations-") as folder:
+        for migration in files:
+            (Path(folder) / migration.file_name).write_bytes(migration.text.encode())
+        return await migrations.migrate(url, Path(folder), scratch=scratch)
+
+
 @asynccontextmanager
-async def _scratch_database(url: SecretStr) -> AsyncGenerator[SecretStr]:
+async def scratch_database(url: SecretStr) -> AsyncGenerator[SecretStr]:
+    """Make an empty database beside the one at ``url``, with its default privileges; drop it at the end.
+
+    Raises
+    ------
+    ScratchRefusedError
+        The role may not create a database.
+    """
     name = f"{_SCRATCH}{int(time.time())}_{os.getpid()}_{os.urandom(3).hex()}"
     async with await migrations.connect_owner(url) as conn:
         defaults = await (await conn.execute(DEFAULT_PRIVILEGES)).fetchall()
@@ -197,9 +217,22 @@ async def _scratch_database(url: SecretStr) -> AsyncGenerator[SecretStr]:
                     await inside.execute(row["statement"].encode())
             yield scratch
         finally:
-            await conn.execute(
-                sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
-            )
+            await drop_database(conn, name)
+
+
+async def drop_database(conn: Connection, name: str) -> None:
+    """Drop a database of this role's, whoever of this role is still connected to it."""
+    drop = sql.SQL("drop database if exists {}").format(sql.Identifier(name))
+    try:
+        await conn.execute(drop + sql.SQL(" with (force)"))
+    except psycopg.errors.InsufficientPrivilege:
+        # The server's own autovacuum works in it, which only a superuser may end so; a plain drop ends it.
+        await conn.execute(
+            "select pg_terminate_backend(pid) from pg_catalog.pg_stat_activity"
+            " where datname = %s and usename = current_user and pid <> pg_backend_pid()",
+            (name,),
+        )
+        await conn.execute(drop)
 
 
 async def _drop_stale(conn: Connection) -> None:
@@ -213,9 +246,8 @@ async def _drop_stale(conn: Connection) -> None:
     for row in rows:
         made = row["datname"].removeprefix(_SCRATCH).split("_")[0]
         if made.isdigit() and int(made) < time.time() - _SCRATCH_LIFETIME_S:
-            drop = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(row["datname"]))
             with contextlib.suppress(psycopg.Error):
-                await conn.execute(drop)
+                await drop_database(conn, row["datname"])
 
 
 def _comparable(expected: Catalog, live: Catalog, present: Collection[str]) -> list[str]:

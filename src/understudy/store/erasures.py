@@ -59,6 +59,8 @@ _OWNED = (
     ("budgets", "understudy.budgets", "scope"),
     ("budget_counters", "understudy.budget_counters", "scope"),
     ("playback_events", "understudy.playback_events", "user_id"),
+    ("quarantine", "understudy.quarantine", "user_id"),
+    ("cutover_stays", "understudy.cutover_stays", "user_id"),
 )
 
 _EXISTS = SQL(
@@ -156,6 +158,8 @@ async def remove_rows(conn: Connection, user_id: UUID) -> None:
     counts["minutes"] = await rollups.forget_user(conn, user_id)
     await conn.execute("UPDATE understudy.ledger SET user_id = NULL WHERE user_id = %s", (user_id,))
     removed = await _forgiving(conn, "DELETE FROM auth.users WHERE id = %s", user_id)
+    # The account's own tombstone stands for those of all that it had.
+    await conn.execute("DELETE FROM understudy.tombstones WHERE user_id = %s", (user_id,))
     counts["accounts" if removed is not None else "auth_user_left"] = 1 if removed is None else removed
     await add_counts(conn, user_id, counts)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,9 @@ from psycopg.sql import SQL, Identifier
 from understudy.store.paging import like_pattern
 
 Connection = AsyncConnection[DictRow]
+
+#: The invariant that a completed generation without its audio breaks.
+LOST_AUDIO = "completed_without_audio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,13 @@ class GenerationRow:
     mode_epoch: int | None
     audio_content_type: str | None
     audio_sha256: str | None
+    #: Invariants for which it is kept from use: :mod:`understudy.store.quarantine`.
+    quarantined_for: Sequence[str]
+
+    @property
+    def lost(self) -> bool:
+        """Whether its audio was lost after it was completed: its tenant sees it as failed."""
+        return self.status == "completed" and LOST_AUDIO in self.quarantined_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,9 @@ async def list_generations(
     where = SQL(
         " WHERE g.user_id = %(user)s"
         " AND (%(search)s::text IS NULL OR g.text ILIKE %(search)s)"
-        " AND (%(status)s::text IS NULL OR g.status = %(status)s)"
+        " AND (%(status)s::text IS NULL OR %(status)s = CASE"
+        " WHEN g.status = 'completed' AND 'completed_without_audio' = ANY(g.quarantined_for) THEN 'failed'"
+        " ELSE g.status END)"
     )
     values = {
         "user": user_id,

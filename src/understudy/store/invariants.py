@@ -2,6 +2,9 @@
 
 The predicates are those of the partial indexes of migrations/..._invariant_indexes.sql, word for word, so a
 look at a healthy database costs next to nothing however large it is. Ids are told, never contents.
+
+What is in quarantine for an invariant is dealt with, or waits for a person, and does not break it again
+(``understudy quarantine list`` has it).
 """
 
 from __future__ import annotations
@@ -37,13 +40,13 @@ WHERE deleted_at IS NULL AND (
     tts_provider NOT IN ('modal', 'qwen')
     OR (tts_provider = 'qwen' AND (
         provider_voice_id IS NULL OR provider_target_model IS NULL OR provider_voice_kind IS NULL)))
-  AND created_at < %(before)s
+  AND created_at < %(before)s AND NOT 'missing_provider_metadata' = ANY(quarantined_for)
 UNION ALL
 SELECT 'generation ' || id FROM public.generations
 WHERE status = 'completed' AND (
     tts_provider NOT IN ('modal', 'qwen')
     OR (provider_model IS NULL AND (tts_provider = 'qwen' OR mode_epoch IS NOT NULL)))
-  AND completed_at < %(before)s
+  AND completed_at < %(before)s AND NOT 'missing_provider_metadata' = ANY(quarantined_for)
 """
 
 # A task ends with its generation in one transaction, so no snapshot shows one without the other. Frozen
@@ -51,6 +54,7 @@ WHERE status = 'completed' AND (
 _ORPHANED_GENERATIONS = """
 SELECT g.id::text AS id FROM public.generations g
 WHERE g.status IN ('pending', 'processing') AND g.created_at < %(before)s
+  AND NOT 'orphaned_generations' = ANY(g.quarantined_for)
   AND NOT EXISTS (SELECT FROM public.tasks t WHERE t.generation_id = g.id AND t.user_id = g.user_id
                   AND (t.status IN ('pending', 'processing') OR t.updated_at >= %(before)s))
   AND NOT EXISTS (SELECT FROM understudy.write_freeze f WHERE f.frozen OR f.changed_at >= %(before)s)
@@ -59,7 +63,7 @@ WHERE g.status IN ('pending', 'processing') AND g.created_at < %(before)s
 # A deadline that is not recorded is that of before the queue: a day is long enough.
 _ORPHANED_TASKS = """
 SELECT t.id::text AS id FROM public.tasks t
-WHERE t.status IN ('pending', 'processing')
+WHERE t.status IN ('pending', 'processing') AND NOT 'orphaned_tasks' = ANY(t.quarantined_for)
   AND coalesce(t.deadline_at, t.created_at + interval '1 day') < %(before)s
   AND (t.lease_expires_at IS NULL OR t.lease_expires_at < %(before)s)
   AND NOT EXISTS (SELECT FROM understudy.write_freeze f WHERE f.frozen OR f.changed_at >= %(before)s)
@@ -70,48 +74,59 @@ SELECT t.id::text FROM (
     ORDER BY c.at DESC LIMIT %(compared)s) recent
 JOIN public.tasks t ON t.id = recent.task_id AND t.status = 'completed' AND t.type = 'generate'
 JOIN public.generations g ON g.id = t.generation_id AND g.user_id = t.user_id AND g.status <> 'completed'
+WHERE NOT 'orphaned_tasks' = ANY(t.quarantined_for)
 """
 
 _COMPLETED_WITHOUT_AUDIO = """
 SELECT g.id::text AS id FROM public.generations g
 WHERE g.status = 'completed'
   AND (g.audio_object_key = '' OR (g.audio_sha256 IS NULL AND g.mode_epoch IS NOT NULL))
-  AND g.completed_at < %(before)s
+  AND g.completed_at < %(before)s AND NOT 'completed_without_audio' = ANY(g.quarantined_for)
 UNION
 SELECT g.id::text FROM understudy.object_sightings s
 JOIN public.generations g ON g.audio_object_key = s.key AND g.status = 'completed'
+  AND NOT 'completed_without_audio' = ANY(g.quarantined_for)
 WHERE s.kind = 'missing' AND s.bucket = 'generations' AND s.first_seen_at < %(before)s
 """
 
 _AUDIO_WITHOUT_ROW = """
 SELECT s.bucket || '/' || s.key AS id FROM understudy.object_sightings s
 WHERE s.kind = 'orphan' AND s.first_seen_at < %(before)s
+  AND NOT EXISTS (SELECT FROM understudy.quarantine q
+                  WHERE q.invariant = 'audio_without_row' AND q.kind = 'object'
+                    AND q.subject = s.bucket || '/' || s.key AND q.released_at IS NULL)
 """
 
 _UNREADABLE_REFERENCES = """
 SELECT v.id::text AS id FROM public.voices v
 WHERE v.deleted_at IS NULL
   AND (coalesce(v.reference_object_key, '') = '' OR coalesce(v.reference_transcript, '') = '')
-  AND v.created_at < %(before)s
+  AND v.created_at < %(before)s AND NOT 'unreadable_references' = ANY(v.quarantined_for)
 UNION
 SELECT v.id::text FROM understudy.object_sightings s
 JOIN public.voices v ON v.reference_object_key = s.key AND v.deleted_at IS NULL
+  AND NOT 'unreadable_references' = ANY(v.quarantined_for)
 WHERE s.kind = 'missing' AND s.bucket = 'references' AND s.first_seen_at < %(before)s
 """
 
 # As store.usage.unbalanced, which reads the whole ledger; a reservation ends with its task's commit.
 _LEDGER_UNBALANCED = """
-SELECT l.task_id::text AS id FROM understudy.ledger l LEFT JOIN public.tasks t ON t.id = l.task_id
-WHERE l.state = 'reserved' AND l.at < %(before)s AND coalesce(t.status NOT IN ('pending', 'processing'), true)
-UNION
-SELECT l.task_id::text FROM public.tasks t JOIN understudy.ledger l ON l.task_id = t.id
-WHERE t.status IN ('pending', 'processing') AND t.created_at < %(before)s AND l.state <> 'reserved'
-UNION
-SELECT l.task_id::text FROM (
-    SELECT task_id, settled_microusd FROM understudy.ledger
-    WHERE at < %(before)s AND at >= %(since)s ORDER BY at DESC LIMIT %(compared)s) l
-WHERE l.settled_microusd <> (SELECT coalesce(sum(c.cost_microusd), 0) FROM understudy.provider_calls c
-                             WHERE c.task_id = l.task_id)
+SELECT u.task_id::text AS id FROM (
+    SELECT l.task_id FROM understudy.ledger l LEFT JOIN public.tasks t ON t.id = l.task_id
+    WHERE l.state = 'reserved' AND l.at < %(before)s
+      AND coalesce(t.status NOT IN ('pending', 'processing'), true)
+    UNION
+    SELECT l.task_id FROM public.tasks t JOIN understudy.ledger l ON l.task_id = t.id
+    WHERE t.status IN ('pending', 'processing') AND t.created_at < %(before)s AND l.state <> 'reserved'
+    UNION
+    SELECT l.task_id FROM (
+        SELECT task_id, settled_microusd FROM understudy.ledger
+        WHERE at < %(before)s AND at >= %(since)s ORDER BY at DESC LIMIT %(compared)s) l
+    WHERE l.settled_microusd <> (SELECT coalesce(sum(c.cost_microusd), 0) FROM understudy.provider_calls c
+                                 WHERE c.task_id = l.task_id)
+) u WHERE NOT EXISTS (SELECT FROM understudy.quarantine q
+                      WHERE q.invariant = 'ledger_unbalanced' AND q.kind = 'ledger'
+                        AND q.subject = u.task_id::text AND q.released_at IS NULL)
 """
 
 _PROVIDER_COUNTERS = """
@@ -143,7 +158,7 @@ class Broken:
     count
         At most :data:`COUNTED_MOST`.
     sample
-        Ids of some, at most :data:`SAMPLE`.
+        Ids of some.
     """
 
     count: int
@@ -159,6 +174,7 @@ async def broken(
     span_s: float,
     timeout_s: float,
     tolerance_percent: float = 0.0,
+    sample: int = SAMPLE,
 ) -> Broken:
     """Find what breaks an invariant of :data:`QUERIES`, within a timeout of its own.
 
@@ -168,6 +184,8 @@ async def broken(
         Younger rows may be in flight.
     span_s
         How far back calls and ledger entries are compared; only those that have no index of the broken ones.
+    sample
+        How many ids are told.
 
     Raises
     ------
@@ -176,7 +194,7 @@ async def broken(
     """
     await conn.execute("SELECT set_config('statement_timeout', %s, true)", (f"{round(timeout_s * 1000)}ms",))
     before = now - timedelta(seconds=older_than_s)
-    query = _FOUND.format(SQL(QUERIES[name]), SQL(str(COUNTED_MOST)), SQL(str(SAMPLE)))
+    query = _FOUND.format(SQL(QUERIES[name]), SQL(str(COUNTED_MOST)), SQL(str(sample)))
     cursor = await conn.execute(
         query,
         {
@@ -210,6 +228,7 @@ async def audio_page(conn: Connection, *, after: str, before: datetime, limit: i
     cursor = await conn.execute(
         "SELECT id AS generation_id, audio_object_key AS object_key FROM public.generations"
         " WHERE audio_object_key > %s AND status = 'completed' AND completed_at < %s"
+        " AND NOT 'completed_without_audio' = ANY(quarantined_for)"
         " ORDER BY audio_object_key LIMIT %s",
         (after, before, limit),
     )
@@ -220,7 +239,8 @@ async def still_named(conn: Connection, keys: Sequence[str]) -> list[StoredAudio
     """Those of the keys that a completed generation still names."""
     cursor = await conn.execute(
         "SELECT id AS generation_id, audio_object_key AS object_key FROM public.generations"
-        " WHERE audio_object_key = ANY(%s) AND status = 'completed'",
+        " WHERE audio_object_key = ANY(%s) AND status = 'completed'"
+        " AND NOT 'completed_without_audio' = ANY(quarantined_for)",
         (list(keys),),
     )
     return [StoredAudio(**row) for row in await cursor.fetchall()]
@@ -238,6 +258,7 @@ class LiveReference:
 _REFERENCE = (
     "SELECT id AS voice_id, reference_object_key AS object_key, reference_sha256 AS sha256 FROM public.voices"
     " WHERE deleted_at IS NULL AND reference_object_key <> ''"
+    " AND NOT 'unreadable_references' = ANY(quarantined_for)"
 )
 
 

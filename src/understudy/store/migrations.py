@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,9 @@ create table if not exists understudy.migration_files (
 );
 """
 
+#: The history, for those who reach a database through somebody else's query service.
+HISTORY_QUERY = "select version, name from supabase_migrations.schema_migrations order by version"
+
 Connection = psycopg.AsyncConnection[DictRow]
 log = get_logger(__name__)
 
@@ -62,6 +65,15 @@ class Migration:
     def file_name(self) -> str:
         """Name of the file."""
         return f"{self.version}_{self.name}.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """A migration that ran; the digest is None where another tool applied it."""
+
+    version: str
+    name: str
+    sha256: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,10 @@ class SchemaStatus:
             log.warning("database_newer_than_code", unknown_migrations=list(self.newer))
 
 
+#: Asked with the pending files and the history before anything runs; what it raises stops everything.
+BeforeMigrating = Callable[[Sequence[Migration], SchemaStatus], Awaitable[None]]
+
+
 def load_migrations(directory: Path | None = None) -> list[Migration]:
     """Read the migration files in order of their versions.
 
@@ -180,13 +196,21 @@ async def check_serving(conn: Connection, directory: Path | None = None) -> Sche
     return found
 
 
-async def migrate(url: SecretStr, directory: Path | None = None, *, scratch: bool = False) -> list[Migration]:
+async def migrate(
+    url: SecretStr,
+    directory: Path | None = None,
+    *,
+    scratch: bool = False,
+    before: BeforeMigrating | None = None,
+) -> list[Migration]:
     """Apply what is pending, in order, one transaction a file; return what was applied.
 
     Parameters
     ----------
     scratch
         The database is thrown away again: nothing of it is logged.
+    before
+        Asked with what is pending, on a database that was migrated before; what it raises stops everything.
 
     Raises
     ------
@@ -211,6 +235,8 @@ async def migrate(url: SecretStr, directory: Path | None = None, *, scratch: boo
         found = await status(conn, directory)
         found.check_history()
         todo = [migration for migration in migrations if migration.version in found.pending]
+        if before is not None and todo and found.applied:
+            await before(todo, found)
         for migration in todo:
             await _apply(conn, migration, parsed[migration.version])
             if not scratch:
@@ -313,6 +339,20 @@ async def read_history(conn: Connection) -> tuple[set[str], dict[str, str]]:
     ran = await _rows(conn, ("supabase_migrations", "schema_migrations"), ("version",))
     hashes = await _rows(conn, ("understudy", "migration_files"), ("version", "sha256"))
     return {row["version"] for row in ran}, {row["version"]: row["sha256"] for row in hashes}
+
+
+async def read_applied(conn: Connection) -> list[HistoryRow]:
+    """Read every migration that ran, oldest first."""
+    table, columns = ("supabase_migrations", "schema_migrations"), ("version", "name")
+    try:
+        ran = await _rows(conn, table, columns)
+    except psycopg.errors.InsufficientPrivilege:
+        # The application's own role: it reads the history as the service does.
+        await conn.execute("set role service_role")
+        ran = await _rows(conn, table, columns)
+    _, hashes = await read_history(conn)
+    rows = (HistoryRow(row["version"], row["name"] or "", hashes.get(row["version"])) for row in ran)
+    return sorted(rows, key=lambda row: row.version)
 
 
 async def _rows(conn: Connection, table: tuple[str, str], columns: Sequence[str]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -30,6 +31,46 @@ _WRITE = SQL("""
         incident = excluded.incident, env_value = excluded.env_value, changed_at = excluded.changed_at
     returning {}
 """).format(_MODE_COLUMNS)
+
+#: Whatever writes the mode ends the cutover that is on, in the same transaction.
+_END_CUTOVER = SQL("""
+    with ended as (
+        update understudy.cutover set
+            state = %(state)s, percent = %(percent)s, epoch = %(epoch)s, actor = %(actor)s,
+            reason = %(reason)s, incident = %(incident)s, changed_at = clock_timestamp(),
+            stage = case when %(finishing)s then stage + 1 else stage end,
+            stage_epoch = case when %(finishing)s then %(epoch)s else stage_epoch end,
+            stage_started_at = case when %(finishing)s then clock_timestamp() else stage_started_at end
+        where state in ('running', 'paused') or (state = 'finishing' and candidate <> %(value)s)
+        returning *
+    )
+    insert into understudy.cutover_history
+        (epoch, seq, candidate, percent, stage, state, stage_epoch, owner, plan_sha256, actor, reason,
+         incident, evidence, changed_at)
+    select epoch, seq, candidate, percent, stage, state, stage_epoch, owner, plan_sha256, actor, reason,
+           incident, %(evidence)s, changed_at
+    from ended
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class CutoverEnd:
+    """How a write of the mode ends the cutover that is on.
+
+    Parameters
+    ----------
+    state
+        ``finishing`` where the write itself is the cutover's last stage; otherwise ``returned`` or
+        ``superseded``.
+    percent
+        Of tenants that the candidate serves from then on.
+    evidence
+        What it rests on; kept in the history.
+    """
+
+    state: str = "superseded"
+    percent: int = 0
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +122,8 @@ class ProcessRow:
         Whether the known-good provider passed this process's last check; ``None`` before the first.
     secret_digests
         Of the secrets it holds, by setting: see :meth:`understudy.settings.Settings.secret_digests`.
+    cutover_epoch
+        Newest epoch of a cutover that it holds; ``None`` before the first.
     """
 
     instance: UUID
@@ -95,6 +138,9 @@ class ProcessRow:
     seen_at: datetime
     known_good_ok: bool | None = None
     secret_digests: Mapping[str, str] = field(default_factory=dict, hash=False)
+    cutover_epoch: int | None = None
+    #: The revision that its code says it runs.
+    revision: str | None = None
 
     @property
     def drifts(self) -> bool:
@@ -128,11 +174,16 @@ async def write_mode(
     env_value: str,
     expected_epoch: int | None = None,
     minimum_epoch: int = 0,
+    cutover: CutoverEnd | None = None,
 ) -> ModeRow:
     """Write the next epoch with its history row and tell every listener, all when the transaction commits.
 
+    A cutover that is on ends with it.
+
     Parameters
     ----------
+    cutover
+        How it ends.
     expected_epoch
         Refuse when the row has another epoch by now (0: when there is a row); None writes over any.
     minimum_epoch
@@ -154,7 +205,7 @@ async def write_mode(
             _WRITE,
             {
                 "value": value,
-                "epoch": max(epoch_now, await _highest_known(conn), minimum_epoch) + 1,
+                "epoch": max(epoch_now, await highest_known_epoch(conn), minimum_epoch) + 1,
                 "actor": actor,
                 "reason": reason,
                 "incident": incident,
@@ -180,6 +231,21 @@ async def write_mode(
             written.env_value,
             written.changed_at,
         ),
+    )
+    end = cutover or CutoverEnd()
+    await conn.execute(
+        _END_CUTOVER,
+        {
+            "state": end.state,
+            "finishing": end.state == "finishing",
+            "percent": end.percent,
+            "epoch": written.epoch,
+            "actor": actor,
+            "reason": reason,
+            "incident": incident,
+            "value": value,
+            "evidence": Jsonb(dict(end.evidence)),
+        },
     )
     await conn.execute("select pg_notify(%s, %s)", (CHANNEL, str(written.epoch)))
     return written
@@ -209,14 +275,15 @@ async def heartbeat_process(conn: Connection, process: ProcessRow) -> None:
         """
         insert into understudy.processes
             (instance, kind, pid, host, mode_value, mode_epoch, mode_state, env_value, started_at, seen_at,
-             known_good_ok, secret_digests)
-        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s, %s)
+             known_good_ok, secret_digests, cutover_epoch, revision)
+        values (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s)
         on conflict (instance) do update set
             kind = excluded.kind, pid = excluded.pid, host = excluded.host,
             mode_value = excluded.mode_value, mode_epoch = excluded.mode_epoch,
             mode_state = excluded.mode_state, env_value = excluded.env_value,
             started_at = excluded.started_at, seen_at = excluded.seen_at,
-            known_good_ok = excluded.known_good_ok, secret_digests = excluded.secret_digests
+            known_good_ok = excluded.known_good_ok, secret_digests = excluded.secret_digests,
+            cutover_epoch = excluded.cutover_epoch, revision = excluded.revision
         """,
         (
             process.instance,
@@ -230,6 +297,8 @@ async def heartbeat_process(conn: Connection, process: ProcessRow) -> None:
             process.started_at,
             process.known_good_ok,
             Jsonb(dict(process.secret_digests)),
+            process.cutover_epoch,
+            process.revision,
         ),
     )
 
@@ -240,7 +309,7 @@ async def list_processes(conn: Connection, seen_within_s: float) -> list[Process
         await cursor.execute(
             """
             select instance, kind, pid, host, mode_value, mode_epoch, mode_state, env_value,
-                   started_at, seen_at, known_good_ok, secret_digests
+                   started_at, seen_at, known_good_ok, secret_digests, cutover_epoch, revision
             from understudy.processes
             where seen_at >= clock_timestamp() - make_interval(secs => %s)
             order by started_at, instance
@@ -255,15 +324,16 @@ async def remove_process(conn: Connection, instance: UUID) -> None:
     await conn.execute("delete from understudy.processes where instance = %s", (instance,))
 
 
-async def _highest_known(conn: Connection) -> int:
-    """Highest epoch of the history, and of what processes report that they hold.
+async def highest_known_epoch(conn: Connection) -> int:
+    """Highest epoch of mode and cutover on record, and of what processes report that they hold.
 
     A row restored alone must not reuse a number; after a restore of everything, processes that ran through it
     say again what they had seen, and would refuse a lower one.
     """
     cursor = await conn.execute(
         "select greatest((select max(epoch) from understudy.provider_mode_history),"
-        " (select max(mode_epoch) from understudy.processes), 0) as epoch"
+        " (select max(epoch) from understudy.cutover_history),"
+        " (select max(greatest(mode_epoch, cutover_epoch)) from understudy.processes), 0) as epoch"
     )
     row = await cursor.fetchone()
     return int(row["epoch"]) if row else 0

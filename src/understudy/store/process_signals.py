@@ -37,12 +37,19 @@ class AdmissionCount:
 
 @dataclass(frozen=True, slots=True)
 class HitCount:
-    """How often one secret, or planted canary, stood in a log line (``log``) or an answer (``response``)."""
+    """How often one secret, or planted canary, stood in a log line (``log``) or an answer (``response``).
+
+    Parameters
+    ----------
+    route
+        Whose answer it was, without ids; empty where that is not known.
+    """
 
     at: datetime
     where: str
     name: str
     count: int
+    route: str = ""
 
 
 async def write_admissions(conn: Connection, instance: UUID, counts: Sequence[AdmissionCount]) -> None:
@@ -75,9 +82,10 @@ async def write_hits(conn: Connection, process: str, instance: UUID, hits: Seque
     """Keep which secrets were seen; names only."""
     await conn.execute(
         """
-        insert into understudy.secret_hits (at, "where", process, instance, name, count)
-        select hit.at, hit."where", %s, %s, hit.name, hit.count
-        from unnest(%s::timestamptz[], %s::text[], %s::text[], %s::int[]) as hit (at, "where", name, count)
+        insert into understudy.secret_hits (at, "where", process, instance, name, count, route)
+        select hit.at, hit."where", %s, %s, hit.name, hit.count, nullif(hit.route, '')
+        from unnest(%s::timestamptz[], %s::text[], %s::text[], %s::int[], %s::text[])
+             as hit (at, "where", name, count, route)
         """,
         (
             process,
@@ -86,6 +94,7 @@ async def write_hits(conn: Connection, process: str, instance: UUID, hits: Seque
             [hit.where for hit in hits],
             [hit.name for hit in hits],
             [hit.count for hit in hits],
+            [hit.route for hit in hits],
         ),
     )
 

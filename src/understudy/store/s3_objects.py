@@ -28,6 +28,7 @@ from understudy.settings import Settings
 from understudy.store.buckets import (
     GENERATIONS,
     REFERENCES,
+    TOMBSTONES,
     ListedObject,
     ObjectStat,
     bucket_rule,
@@ -115,6 +116,8 @@ class S3Objects(ObjectLinks):
         names = {REFERENCES: settings.s3_bucket_references, GENERATIONS: settings.s3_bucket_generations}
         self._names = names
         self._stores = {bucket: _connect(settings, name) for bucket, name in names.items()}
+        # Not a bucket of its own, which an operator would have to make: a folder beside the recordings.
+        self._records = _connect(settings, names[REFERENCES], TOMBSTONES)
 
     async def check(self) -> None:
         """Prove that both buckets answer.
@@ -177,7 +180,7 @@ class S3Objects(ObjectLinks):
         digest = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
         with _storage_errors():
             # One request, never multipart: the object is there whole or not at all, with no parts to abort.
-            await self._stores[bucket].put_async(
+            await self._store(bucket).put_async(
                 key,
                 data,
                 attributes={"Content-Type": content_type, DIGEST: digest},
@@ -190,7 +193,7 @@ class S3Objects(ObjectLinks):
         """Return the bytes, checked against their digest."""
         check_place(bucket, key)
         with _storage_errors():
-            answer = await self._stores[bucket].get_async(key)
+            answer = await self._store(bucket).get_async(key)
             if answer.meta["size"] > bucket_rule(bucket).max_bytes:
                 raise PayloadTooLargeError("The stored audio is larger than its bucket allows.")
             recorded = _metadata(answer).get(DIGEST)
@@ -211,14 +214,14 @@ class S3Objects(ObjectLinks):
     async def open(self, bucket: str, key: str) -> S3Reader:
         """Open for reading; :class:`NotFoundError` when it is not there."""
         head = await self._head(bucket, key)
-        return S3Reader(self._stores[bucket], key, head.stat, head.etag)
+        return S3Reader(self._store(bucket), key, head.stat, head.etag)
 
     async def delete(self, bucket: str, key: str) -> None:
         """Remove the object; a missing one is fine."""
         check_place(bucket, key)
         try:
             with _storage_errors():
-                await self._stores[bucket].delete_async(key)
+                await self._store(bucket).delete_async(key)
         except NotFoundError:
             return
 
@@ -228,9 +231,11 @@ class S3Objects(ObjectLinks):
         # obstore takes a prefix of whole segments only; the rest of it is compared here.
         folder = prefix.rpartition("/")[0] or None
         with _storage_errors():
-            pages = self._stores[bucket].list(prefix=folder, offset=after or None, chunk_size=LIST_BATCH)
+            pages = self._store(bucket).list(prefix=folder, offset=after or None, chunk_size=LIST_BATCH)
             async for page in pages:
                 for item in page:
+                    if bucket == REFERENCES and item["path"].startswith(f"{TOMBSTONES}/"):
+                        continue
                     if item["path"].startswith(prefix):
                         yield ListedObject(item["path"], item["size"], item["last_modified"])
 
@@ -238,9 +243,12 @@ class S3Objects(ObjectLinks):
         """Remove nothing: an upload in one request leaves nothing unfinished."""
         return 0
 
+    def _store(self, bucket: str) -> S3Store:
+        return self._records if bucket == TOMBSTONES else self._stores[bucket]
+
     async def _head(self, bucket: str, key: str) -> _Head:
         check_place(bucket, key)
-        store = self._stores[bucket]
+        store = self._store(bucket)
         with _storage_errors():
             answer = await store.get_async(key, options={"head": True})
             meta, facts = answer.meta, _metadata(answer)
@@ -270,11 +278,11 @@ async def _digest_of(store: S3Store, key: str) -> str:
     return digest.hexdigest()
 
 
-def _connect(settings: Settings, name: str) -> S3Store:
+def _connect(settings: Settings, name: str, folder: str = "") -> S3Store:
     endpoint: dict[str, Any] = {"endpoint": settings.s3_endpoint} if settings.s3_endpoint else {}
     return S3Store(
         name,
-        prefix=settings.s3_prefix or None,
+        prefix="/".join(part for part in (settings.s3_prefix.rstrip("/"), folder) if part) or None,
         region=settings.s3_region,
         access_key_id=settings.s3_access_key_id,
         secret_access_key=settings.s3_secret_access_key.get_secret_value(),

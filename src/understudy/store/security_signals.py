@@ -16,20 +16,22 @@ ROWS_MOST = 100
 
 @dataclass(frozen=True, slots=True)
 class HitRow:
-    """Where a secret, or a planted canary, stood; by its name."""
+    """Where a secret, or a planted canary, stood; by its name. ``route`` is empty where it is not known."""
 
     at: datetime
     where: str
     process: str
     name: str
     count: int
+    route: str
 
 
 async def secret_hits(conn: Connection, since: datetime) -> list[HitRow]:
     """The newest hits since then, newest first."""
     async with conn.cursor(row_factory=class_row(HitRow)) as cursor:
         await cursor.execute(
-            'select at, "where", process, name, count from understudy.secret_hits'
+            "select at, \"where\", process, name, count, coalesce(route, '') as route"
+            " from understudy.secret_hits"
             " where at >= %s order by at desc, id desc limit %s",
             (since, ROWS_MOST),
         )

@@ -25,6 +25,9 @@ GENERATE = "generate"
 DESIGN_PREVIEW = "design_preview"
 CLONE = "clone"
 
+#: Invariants that a completed task breaks whose result is not there.
+LOST_RESULTS = frozenset({"completed_without_audio", "orphaned_tasks"})
+
 #: Types that a worker drives; a clone is driven by the request that makes it.
 DRIVEN = [GENERATE, DESIGN_PREVIEW]
 
@@ -62,11 +65,18 @@ class TaskRow:
     dispatched_at: datetime | None
     #: ``queued`` for the workers, or ``stream``: spoken inside the request that asked for it.
     delivery: str
+    #: Invariants for which it is kept from use: :mod:`understudy.store.quarantine`.
+    quarantined_for: Sequence[str]
 
     @property
     def terminal(self) -> bool:
         """Whether the status can no longer change."""
         return self.status in TERMINAL
+
+    @property
+    def lost(self) -> bool:
+        """Whether what it made was lost after it was completed: its tenant sees it as failed."""
+        return self.status == "completed" and not LOST_RESULTS.isdisjoint(self.quarantined_for)
 
     @property
     def modal_status(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,8 @@ class VoiceRow:
     consent_name: str | None
     consent_at: datetime | None
     consent_reference_sha256: str | None
+    #: Invariants for which it is kept from use: :mod:`understudy.store.quarantine`.
+    quarantined_for: Sequence[str]
 
     @property
     def degraded(self) -> bool:

@@ -16,6 +16,7 @@ from understudy.api.auth import AuthenticatedRoute, CallerDep, ContextDep, beare
 from understudy.api.identifiers import PathId, body_uuid
 from understudy.api.listings import PageNumber, PerPage, Search, pagination
 from understudy.speech import generations
+from understudy.speech.quarantined import LOST_AUDIO
 from understudy.store.generations import ListedGeneration
 
 router = APIRouter(
@@ -115,12 +116,12 @@ def _listed(item: ListedGeneration) -> dict[str, Any]:
         "voice_name": item.voice_name,
         "text": row.text,
         "language": row.language,
-        "status": row.status,
-        "audio_path": audio_path(row.id) if row.status == "completed" else None,
-        "audio_object_key": row.audio_object_key,
+        "status": "failed" if row.lost else row.status,
+        "audio_path": audio_path(row.id) if row.status == "completed" and not row.lost else None,
+        "audio_object_key": None if row.lost else row.audio_object_key,
         "duration_seconds": row.duration_seconds,
         "generation_time_seconds": row.generation_time_seconds,
-        "error_message": row.error_message,
+        "error_message": LOST_AUDIO if row.lost else row.error_message,
         "created_at": row.created_at,
         "completed_at": row.completed_at,
         "tts_provider": row.tts_provider,

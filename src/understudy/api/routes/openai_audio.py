@@ -76,7 +76,7 @@ async def create_speech(
         must_stream=False,
     )
     encoders: Encoders = request.app.state.encoders
-    if needs_encoder(body.response_format, ctx.provider(ctx.mode.view().value)):
+    if needs_encoder(body.response_format, ctx.provider(ctx.mode.view(caller.user_id).value)):
         # While the provider thinks.
         await encoders.prepare(body.response_format)
     stream, audio = await until_hang_up(request, _begin(ctx, caller, order, body.response_format, encoders))

@@ -40,7 +40,7 @@ async def list_voices(
     if after and cursor is None:
         raise InvalidParameterError("after must be the id of a voice.", param="after")
     found, more = await voice_names.listed_after(ctx, caller, cursor, limit=limit)
-    provider = ctx.provider(ctx.mode.view().value)
+    provider = ctx.provider(ctx.mode.view(caller.user_id).value)
     return {
         "object": "list",
         "data": [_listed(ctx, provider, voice) for voice in found],
@@ -89,7 +89,7 @@ async def create_voice(
         draft=VoiceDraft(name=name, language=language, transcript=said, description=description),
         consent=_consent(consent, consent_name),
     )
-    return _listed(ctx, ctx.provider(ctx.mode.view().value), voice)
+    return _listed(ctx, ctx.provider(ctx.mode.view(caller.user_id).value), voice)
 
 
 @router.delete("/{id}", summary="Delete a voice", response_model=answers.DeletedVoice)

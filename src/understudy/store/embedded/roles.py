@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from understudy.errors import ConfigurationError
 from understudy.store.embedded.failures import GIVE_RIGHT
 
 DATABASE = "understudy"
+#: A restore beside puts a database of such a name in its place (understudy.store.backups.restoring).
+_RESTORED = re.compile(r"understudy_r\d+")
 SUPERUSER = "postgres"
 OWNER_ROLE = "understudy_owner"
 APP_ROLE = "understudy_app"
@@ -37,6 +40,11 @@ class Passwords:
         """Connection URL of ``role`` on loopback."""
         password = {SUPERUSER: self.superuser, OWNER_ROLE: self.owner, APP_ROLE: self.app}[role]
         return SecretStr(f"postgresql://{role}:{password}@127.0.0.1:{port}/{database}")
+
+
+def is_product_database(name: str) -> bool:
+    """Whether ``name`` is the product's database of an embedded server: the first one, or a restored one."""
+    return name == DATABASE or _RESTORED.fullmatch(name) is not None
 
 
 def load_passwords(home: Path, *, data_exists: bool) -> Passwords:
@@ -73,7 +81,7 @@ def load_passwords(home: Path, *, data_exists: bool) -> Passwords:
     return made
 
 
-async def bootstrap(passwords: Passwords, port: int) -> None:
+async def bootstrap(passwords: Passwords, port: int, database: str = DATABASE) -> None:
     """Make roles and database where they are missing; safe to repeat.
 
     Passwords are sent as SCRAM verifiers, so that a failing statement cannot bring one into the server's log.
@@ -89,12 +97,17 @@ async def bootstrap(passwords: Passwords, port: int) -> None:
         for role, _ in API_ROLES:
             await conn.execute(f"grant {role} to {APP_ROLE} with inherit false, set true".encode())
             await conn.execute(f"grant {role} to {OWNER_ROLE} with inherit false, set true".encode())
-        found = await conn.execute("select 1 from pg_database where datname = %s", (DATABASE,))
+        name = sql.Identifier(database)
+        found = await conn.execute("select 1 from pg_database where datname = %s", (database,))
         if await found.fetchone() is None:
-            await conn.execute(f"create database {DATABASE} owner {OWNER_ROLE}".encode())
+            await conn.execute(
+                sql.SQL("create database {} owner {}").format(name, sql.Identifier(OWNER_ROLE))
+            )
         # By default every role may connect to every database and make temporary tables there.
-        await conn.execute(f"revoke all on database {DATABASE} from public".encode())
-        await conn.execute(f"grant connect on database {DATABASE} to {APP_ROLE}".encode())
+        await conn.execute(sql.SQL("revoke all on database {} from public").format(name))
+        await conn.execute(
+            sql.SQL("grant connect on database {} to {}").format(name, sql.Identifier(APP_ROLE))
+        )
 
 
 async def _login_role(

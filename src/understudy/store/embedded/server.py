@@ -42,12 +42,20 @@ class EmbeddedPostgres:
         Loopback port; a free one when None. An object keeps its port over restarts.
     options
         Server settings on top of ours, such as ``{"fsync": "off"}`` for throw-away databases.
+    database
+        The product's database; a restore beside puts another in its place.
     """
 
     def __init__(
-        self, home: Path, port: int | None = None, *, options: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        port: int | None = None,
+        *,
+        options: Mapping[str, str] | None = None,
+        database: str = roles.DATABASE,
     ) -> None:
         self.home = home.absolute()
+        self._database = database
         self._port = port
         self._port_is_promised = port is not None
         self._options = dict(options or {})
@@ -130,7 +138,7 @@ class EmbeddedPostgres:
                 await asyncio.to_thread(initialise, placement, passwords.superuser, sync=sync)
             await await_predecessor(data_dir, deadline_s=PREDECESSOR_DEADLINE_S)
             self._server = await self._start_until_ready(placement)
-            await roles.bootstrap(passwords, self.port)
+            await roles.bootstrap(passwords, self.port, self._database)
             self._passwords = passwords
         except BaseException:
             await self.stop()
@@ -185,10 +193,10 @@ class EmbeddedPostgres:
         await self.erase()
         (self.home / roles.PASSWORDS_FILE).unlink(missing_ok=True)
 
-    def _url(self, role: str, *, database: str = roles.DATABASE) -> SecretStr:
+    def _url(self, role: str, *, database: str | None = None) -> SecretStr:
         if self._passwords is None:
             raise ConfigurationError("The embedded Postgres has not been started: it has no address yet.")
-        return self._passwords.url(role, port=self.port, database=database)
+        return self._passwords.url(role, port=self.port, database=database or self._database)
 
     def _prepare_log(self) -> None:
         try:

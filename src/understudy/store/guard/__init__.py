@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from understudy.store.guard.backend import Backend
 from understudy.store.guard.opening import GUARD_FILE, open_guard_store
+from understudy.store.guard.operators import MACHINE_KEY
 from understudy.store.guard.postgres import PostgresBackend
 from understudy.store.guard.rows import (
     TERMINAL_STATES,
@@ -20,6 +21,7 @@ from understudy.store.guard.store import NO_INCIDENT, GuardStore
 
 __all__ = [
     "GUARD_FILE",
+    "MACHINE_KEY",
     "NO_INCIDENT",
     "TERMINAL_STATES",
     "AlertRow",

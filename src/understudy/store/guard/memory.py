@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from understudy.clock import Clock
@@ -30,6 +30,16 @@ class Memory:
         """Remember ``value`` under ``key``, in place of what was there."""
         with self._backend.writing():
             self._set_meta(key, value)
+
+    def revise(self, key: str, change: Callable[[str | None], str]) -> str:
+        """Replace a value by what ``change`` makes of it; nobody else writes in between.
+
+        Whatever ``change`` raises leaves it as it was.
+        """
+        with self._backend.writing():
+            value = change(self.meta(key))
+            self._set_meta(key, value)
+        return value
 
     def _set_meta(self, key: str, value: str) -> None:
         self._backend.run(

@@ -16,6 +16,8 @@ from understudy.store.journal import utc
 
 #: Beginning of every key made here.
 KEY_PREFIX = "ugk_"
+#: Label of the key that each home has by itself: programs use it, and it is nobody's word.
+MACHINE_KEY = "operator.token"
 #: A use is noted at most this often: reading a page must not write each time.
 _USE_NOTED_AFTER = timedelta(minutes=1)
 

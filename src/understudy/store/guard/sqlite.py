@@ -34,7 +34,10 @@ class SqliteBackend:
             raise ConfigurationError(f"{path}: no guard has run here yet. Start one, or give --home.")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            # Only a new file: to close any other descriptor of it drops the locks that SQLite holds for this
+            # process, and the next command to end would take the journal away from under it.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_TIMEOUT_MS / 1000)
             self._db.row_factory = _as_dict
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -186,26 +186,40 @@ class GuardStore(Memory):
     # --- incidents and their journal ------------------------------------------------------------------------
 
     def open_incident(
-        self, lease: Lease, *, incident: str, title: str, state: str, actor: str, body: Mapping[str, Any]
+        self,
+        fence: Lease | None,
+        *,
+        environment: str,
+        incident: str,
+        title: str,
+        state: str,
+        actor: str,
+        body: Mapping[str, Any],
     ) -> JournalEntry:
         """Write a new incident and its first entry.
+
+        Parameters
+        ----------
+        fence
+            The guard's lease; None only for what a person asks for.
 
         Raises
         ------
         ConflictError
             The environment has an open incident already.
         LeaseLostError
-            ``lease`` is not in force any more.
+            ``fence`` is not in force any more.
         """
         with self._backend.writing():
-            self._fence(lease)
-            if self.open_incident_of(lease.environment) is not None:
-                raise ConflictError(f"{lease.environment} has an open incident already.")
+            if fence is not None:
+                self._fence(fence)
+            if self.open_incident_of(environment) is not None:
+                raise ConflictError(f"{environment} has an open incident already.")
             self._backend.run(
                 "INSERT INTO incidents VALUES (:id, :environment, :state, :title, :now, :now)",
                 {
                     "id": incident,
-                    "environment": lease.environment,
+                    "environment": environment,
                     "state": state,
                     "title": title,
                     "now": self._clock.now().isoformat(),
@@ -216,7 +230,7 @@ class GuardStore(Memory):
                 kind="opened",
                 step=None,
                 actor=actor,
-                lease_epoch=lease.epoch,
+                lease_epoch=fence.epoch if fence else None,
                 body={**body, "to": state},
             )
 
