@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
 import hypothesis
 import pytest
 import pytest_socket
+import structlog
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
@@ -17,6 +20,10 @@ LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 hypothesis.settings.register_profile("person", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "person")
+
+
+# With its locals, one logged traceback takes seconds to be drawn, while what is tested stands still.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -29,17 +36,34 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_runtest_teardown() -> None:
-    """Give the sockets back."""
+    """Give the sockets back, and the logs."""
     pytest_socket.enable_socket()
+    if structlog.is_configured():
+        _forget_logging()
+
+
+def _forget_logging() -> None:
+    """Undo ``configure_logging``: a command that ran in this process logged to a stream that is closed."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
+            root.removeHandler(handler)
+    root.setLevel(logging.WARNING)
+    structlog.reset_defaults()
+    # Each logger kept what was configured when it was first used.
+    for module in list(sys.modules.values()):
+        log = vars(module).get("log")
+        if isinstance(log, type(structlog.get_logger())):
+            vars(log).pop("bind", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a test without a category: its isolation would be a guess."""
-    categories = {"unit", "integration", "conformance", "journey", "pg15"}
+    categories = {"unit", "integration", "conformance", "journey", "pg15", "supabase"}
     for item in items:
         if not categories & {mark.name for mark in item.iter_markers()}:
             raise pytest.UsageError(
-                f"{item.nodeid}: mark the module unit, integration, conformance, journey or pg15"
+                f"{item.nodeid}: mark the module unit, integration, conformance, journey, pg15 or supabase"
             )
 
 

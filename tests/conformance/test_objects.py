@@ -26,7 +26,7 @@ from understudy.errors import (
     ValidationError,
 )
 from understudy.settings import Settings
-from understudy.store.buckets import BUCKETS, GENERATIONS, MEGABYTE, REFERENCES, ObjectStat
+from understudy.store.buckets import BUCKETS, GENERATIONS, MEGABYTE, REFERENCES, TOMBSTONES, ObjectStat
 from understudy.store.object_choice import open_objects, prove_objects
 from understudy.store.objects import LocalObjects, ObjectStore
 from understudy.store.s3_objects import READ_BYTES, S3Objects
@@ -211,6 +211,20 @@ async def test_objects_are_listed_in_the_order_of_keys(objects: ObjectStore) -> 
     now = SystemClock().now()
     assert all(item.size == 2 and abs((now - item.modified_at).total_seconds()) < 60 for item in listed)
     assert await keys(objects, REFERENCES) == []
+
+
+async def test_tombstones_lie_apart_from_audio_and_take_no_audio(objects: ObjectStore) -> None:
+    key = "20261129/1-1-2.json"
+    await objects.put(TOMBSTONES, key, b"[]", "application/json")
+    await objects.put(REFERENCES, "u/v.wav", b"xy", "audio/wav")
+    assert await objects.get(TOMBSTONES, key) == b"[]"
+    assert await keys(objects, TOMBSTONES) == [key]
+    assert await keys(objects, REFERENCES) == ["u/v.wav"]
+    assert await keys(objects, GENERATIONS) == []
+    with pytest.raises(ValidationError):
+        await objects.put(TOMBSTONES, "a.wav", b"xy", "audio/wav")
+    await objects.delete(TOMBSTONES, key)
+    assert await objects.stat(TOMBSTONES, key) is None
 
 
 # --- over HTTP ---------------------------------------------------------------------------------------------

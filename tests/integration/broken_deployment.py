@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,6 +26,9 @@ class BrokenDeployment:
         self.rows: dict[str, Row] = {}
         self.objects: dict[str, bytes] = {}
         self.generate_attempts = 0
+        #: While it is not set, what was made by `POST /api/generate` is not told yet.
+        self.tells = asyncio.Event()
+        self.tells.set()
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._errors], client_max_size=12 << 20)
@@ -274,6 +278,7 @@ class BrokenDeployment:
         if Break.AUDIO_HEADER_LIES in self.breaks:
             audio = audio[: len(audio) // 2]
         self.objects[f"generations/{generation.id}.wav"] = audio
+        await self.tells.wait()
         return web.json_response(
             {
                 "task_id": task.id,

@@ -162,10 +162,13 @@ async def test_what_cannot_be_deleted_is_named() -> None:
         assert all("answered 503" in item for item in result.left_behind)
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told yet"])
 async def test_a_run_that_is_cancelled_still_cleans_up(
-    eventually: Callable[..., Awaitable[None]],
+    eventually: Callable[..., Awaitable[None]], told: bool
 ) -> None:
     async with deployed(Break.SPEECH_NEVER_ENDS) as (deployment, url):
+        if not told:  # what the deployment has made, its answer has not said
+            deployment.tells.clear()
         patient = Limits(task_s=60, poll_interval_s=0.005)
         running = asyncio.create_task(smoke(url, limits=patient))
         await eventually(
@@ -173,6 +176,7 @@ async def test_a_run_that_is_cancelled_still_cleans_up(
             what="the canary has a generation",
         )
         running.cancel()
+        asyncio.get_running_loop().call_later(0.1, deployment.tells.set)
         with pytest.raises(asyncio.CancelledError):
             await running
         assert deployment.remaining() == []

@@ -375,6 +375,34 @@ def test_every_joined_finding_and_every_question_is_in_the_report(tmp_path: Path
     assert verify_report(made.json(), made_from(tmp_path, clock)).ok
 
 
+def test_what_persons_agreed_to_is_no_open_question(tmp_path: Path) -> None:
+    clock = HandClock(START)
+    with GuardStore(tmp_path / "guard.sqlite3", clock) as store:
+        book = IncidentBook(store, "local", clock)
+        book.lease = store.acquire("local", "guard-1", lifetime_s=3600)
+
+        def questions(incident: str) -> str:
+            made = build_report(
+                store.incident(incident),
+                store.entries(incident),
+                checklist=None,
+                smoke=None,
+                generated_at=NOW,
+            )
+            return str(made.document["fields"]["Open follow-ups"])
+
+        mismatch, copy = finding_of("security/secret_mismatch"), "Copy the values."
+        row = book.open(mismatch, onset=None, facts={}, action="reapply_settings", instruction=copy)
+        incident = row.id
+        assert "Copy the values." in questions(incident)
+        book.append(incident, "begun", body={"action": "reapply_settings", "title": "Settings"})
+        assert "Copy the values." not in questions(incident)
+        assert "nobody acknowledged" not in questions(incident)
+        book.join(incident, finding_of("security/secret_leak"), action="close_reads", instruction="Close.")
+        assert "Close." in questions(incident)
+        assert "nobody acknowledged" in questions(incident)
+
+
 def test_many_windows_do_not_crowd_out_the_other_numbers(tmp_path: Path) -> None:
     clock = HandClock(START)
     quiet = CallWindow(START, START + timedelta(seconds=5), 0, 0)

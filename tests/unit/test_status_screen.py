@@ -85,6 +85,18 @@ def test_all_is_well_in_one_word() -> None:
     assert "03:12" in drawn(healthy(), width=120).splitlines()[-1]
 
 
+def test_the_code_that_serves_is_told_and_two_revisions_stand_apart() -> None:
+    found = healthy()
+    assert "Code" not in drawn(found)  # nobody says what it runs
+    for row in found["supervisor"]["processes"][1:3]:
+        row |= {"revision": "1" * 40, "release": "1" * 12}
+    assert f"{'1' * 12}, release {'1' * 12}  (api, worker)" in drawn(found)
+    found["supervisor"]["processes"][2] |= {"revision": f"{'2' * 40}+0123abcd", "release": None}
+    text = drawn(found)
+    assert f"{'1' * 12}, release {'1' * 12}  (api)" in text
+    assert f"{'2' * 12}+0123abcd  (worker)" in text
+
+
 def test_an_incident_comes_first_with_what_to_do() -> None:
     found = healthy()
     guard = found["guard"]

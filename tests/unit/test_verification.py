@@ -77,6 +77,17 @@ def test_the_modal_point_needs_modal_to_have_spoken(provider: str | None) -> Non
     assert ("qwen" if provider else "not shown") in items[2].reason
 
 
+def test_the_modal_point_is_no_objection_where_another_provider_is_to_serve() -> None:
+    spoken_by_qwen = derive_checklist(smoke_run([check(name, provider="qwen") for name in NAMES]))
+    assert not spoken_by_qwen.objections("qwen")
+    assert [item.sentence for item in spoken_by_qwen.objections("modal")] == [CHECKLIST[2][0]]
+    assert not derive_checklist(smoke_run()).objections("modal")
+    unknown = derive_checklist(smoke_run([check(name, provider=None) for name in NAMES]))
+    assert unknown.objections("qwen")
+    silent = [check(name, provider="qwen", outcome=Outcome.FAILED) for name in NAMES]
+    assert len(derive_checklist(smoke_run(silent)).objections("qwen")) == len(CHECKLIST)
+
+
 def test_each_tick_names_its_evidence_by_hash() -> None:
     run = smoke_run()
     for item in derive_checklist(run).items:

@@ -111,9 +111,11 @@ async def serving(settings: Settings) -> AsyncIterator[Api]:
         address = listener.getsockname()
         running = asyncio.create_task(server.serve(sockets=[listener]))
         async with aiohttp.ClientSession(f"http://{address[0]}:{address[1]}") as client:
-            yield Api(address, ctx, drain, client, app.state.watch)
-        stopping.set()
-        await running
+            try:
+                yield Api(address, ctx, drain, client, app.state.watch)
+            finally:
+                stopping.set()
+                await running
 
 
 @pytest_asyncio.fixture

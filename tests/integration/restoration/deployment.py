@@ -45,8 +45,9 @@ class CountingTarget:
     """
 
     name = "counting"
-    capabilities = TargetCapabilities(live_switch=True)
+    capabilities = TargetCapabilities(live_switch=True, restore_beside=False)
     kinds = ("api", "worker")
+    database = None
 
     def __init__(self, home: Path, base_url: str) -> None:
         self._effects_file = home / "effects.jsonl"
@@ -139,7 +140,7 @@ def reopened(home: Path, clock: ShiftedClock, **more: Any) -> IncidentBook:
     """The guard's file as a process that has just started opens it."""
     store = GuardStore(home / "guard.sqlite3", clock)
     book = IncidentBook(store, "local", clock, **more)
-    book.lease = store.acquire("local", "guard-under-test", lifetime_s=60)
+    book.lease = store.acquire("local", "guard-under-test", lifetime_s=600)
     return book
 
 

@@ -175,7 +175,7 @@ async def test_what_is_read(served: Served) -> None:
     assert (await served.ask("GET", "/incidents/x"))[0] == 404
     assert "Incident title:" in (await served.ask("GET", f"/incidents/{served.incident}/report"))[1]
     assert (await served.ask("GET", "/findings"))[1]["findings"][0]["check"] == "rate"
-    assert (await served.ask("GET", "/playbook"))[1]["version"] == 2
+    assert (await served.ask("GET", "/playbook"))[1]["version"] == 3
     assert (await served.ask("GET", "/alarms"))[1] == {"alarms": {}}
     assert (await served.ask("GET", "/outbox"))[1]["dead_letters"] == []
     _, metrics = await served.ask("GET", "/metrics", key="")

@@ -5,105 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from pydantic import SecretStr
 
-from tests.integration.restoration.deployment import Bench, CountingTarget, env_file, reopened, running
+from tests.integration.restoration.engine_setting import STEPS, KilledError, Setting, edited, outcomes
 from tests.unit.findings import finding_of
 from understudy.envfile import read_env_file
 from understudy.errors import FailureClass, ProviderUnavailableError
-from understudy.resources import playbook_file
 from understudy.restoration.guard.process import Connector
-from understudy.restoration.incidents import IncidentBook, IncidentState, close_by_person, times_of
-from understudy.restoration.playbook.engine import WORKFLOW_VERSION, Engine
-from understudy.restoration.playbook.policy import Playbook, load_playbook
-from understudy.restoration.triggers.cures import ActionName
+from understudy.restoration.incidents import IncidentState, close_by_person, times_of
+from understudy.restoration.playbook.engine import WORKFLOW_VERSION
 from understudy.restoration.triggers.titles import title_of
-from understudy.restoration.triggers.verdict import Finding
-from understudy.rollout.mode import set_mode
-from understudy.store.database import Database
-from understudy.store.mode import ProcessRow, heartbeat_process, mode_history, read_mode
+from understudy.store.mode import ProcessRow, heartbeat_process, read_mode
 from understudy.store.valves import DESIGN_CREATES, read_valves, set_valve, valve_history
 
 pytestmark = pytest.mark.integration
 
 S = IncidentState
-STEPS = ("evidence", "precheck", "live_override", "durable_env", "redeploy", "read_back", "verification")
-PLAYBOOK = load_playbook(playbook_file())
-
-
-class KilledError(BaseException):
-    """The process ends here: nothing of it may catch this."""
-
-
-@dataclass
-class Setting:
-    database: Database
-    home: Path
-    bench: Bench
-    book: IncidentBook
-    playbook: Playbook = field(default=PLAYBOOK)
-
-    @property
-    def target(self) -> CountingTarget:
-        return self.bench.target
-
-    def engine(self, book: IncidentBook | None = None) -> Engine:
-        return Engine(book or self.book, self.playbook, self.bench.clock, self.bench.prepare)
-
-    def open(
-        self,
-        provider: str = "qwen",
-        epoch: int = 1,
-        *,
-        finding: Finding | None = None,
-        action: ActionName | None = "env_switch",
-        **facts: Any,
-    ) -> str:
-        at = datetime.now(UTC)
-        finding = finding or finding_of(provider=provider, mode_epoch=epoch, evaluated_at=at)
-        known = {"workflow_version": WORKFLOW_VERSION} | facts
-        return self.book.open(finding, onset=at - timedelta(seconds=10), facts=known, action=action).id
-
-    def restart(self, **more: Any) -> IncidentBook:
-        """Open the guard's file again, as a new process does."""
-        self.book = reopened(self.home, self.bench.clock, **more)
-        self.bench.store = self.book.store
-        return self.book
-
-    async def back_to_qwen(self) -> None:
-        env_file(self.home, "qwen")
-        await set_mode(self.database, "qwen", actor="test", reason="again")
-        (self.home / "effects.jsonl").unlink(missing_ok=True)
-
-    async def overrides(self, incident: str) -> int:
-        async with self.database.service() as conn:
-            return sum(change.incident == incident for change in await mode_history(conn, 500))
-
-
-@pytest_asyncio.fixture
-async def setting(database: Database, tmp_path: Path) -> AsyncIterator[Setting]:
-    async def connect() -> Database:
-        return database
-
-    async with running(database, tmp_path) as base_url:
-        target = CountingTarget(tmp_path, base_url)
-        bench = Bench(tmp_path, target, connect, None)  # type: ignore[arg-type]
-        book = reopened(tmp_path, bench.clock)
-        bench.store = book.store
-        yield Setting(database, tmp_path, bench, book)
-
-
-def outcomes(book: IncidentBook, incident: str) -> list[tuple[str | None, bool]]:
-    return [(entry.step, entry.body["ok"]) for entry in book.entries(incident) if entry.kind == "outcome"]
 
 
 async def test_the_env_switch_from_open_to_mitigated(setting: Setting) -> None:
@@ -117,7 +41,7 @@ async def test_the_env_switch_from_open_to_mitigated(setting: Setting) -> None:
     assert setting.book.store.highest_mode_epoch() == row.epoch
     assert read_env_file(setting.home / "understudy.env")["TTS_PROVIDER_MODE"] == "modal"
     assert (setting.home / "understudy.env").read_text().startswith("# by hand\n")
-    assert setting.target.effects("deploy") == [f"{incident}:redeploy"]
+    assert setting.target.effects("deploy") == [f"{incident}:env_switch:redeploy"]
     read_back = next(
         e for e in setting.book.entries(incident) if e.kind == "outcome" and e.step == "read_back"
     )
@@ -188,7 +112,7 @@ async def test_killed_at_every_boundary_it_resumes_and_repeats_nothing(setting: 
             assert await setting.engine().tend(incident) is S.MITIGATED, boundary
         assert await setting.overrides(incident) == 1, boundary
         assert setting.target.effects("env") == [{"TTS_PROVIDER_MODE": "modal"}], boundary
-        assert setting.target.effects("deploy") == [f"{incident}:redeploy"], boundary
+        assert setting.target.effects("deploy") == [f"{incident}:env_switch:redeploy"], boundary
         assert outcomes(setting.book, incident) == [(name, True) for name in STEPS], boundary
         intents = [e.step for e in setting.book.entries(incident) if e.kind == "intent"]
         assert intents == list(STEPS), boundary
@@ -230,7 +154,7 @@ async def test_a_process_killed_for_real_leaves_a_run_that_resumes(
     assert await setting.engine().tend(incident) is S.MITIGATED
     assert await setting.overrides(incident) == 1
     assert setting.target.effects("env") == [{"TTS_PROVIDER_MODE": "modal"}]
-    assert setting.target.effects("deploy") == [f"{incident}:redeploy"]
+    assert setting.target.effects("deploy") == [f"{incident}:env_switch:redeploy"]
     assert outcomes(setting.book, incident) == [(name, True) for name in STEPS]
     assert setting.book.store.verify_chain().problems == ()
 
@@ -252,7 +176,7 @@ async def test_a_bad_known_good_side_means_no_flip_and_a_page(setting: Setting, 
     setting.bench.known_good_error = None
     setting.bench.clock.advance(31)
     assert await setting.engine(setting.restart()).tend(incident) is S.MITIGATED
-    assert setting.target.effects("deploy") == [f"{incident}:redeploy:2"]
+    assert setting.target.effects("deploy") == [f"{incident}:env_switch:redeploy:2"]
 
 
 async def test_attempts_are_spent_then_it_is_frozen(setting: Setting, tmp_path: Path) -> None:
@@ -262,7 +186,7 @@ async def test_attempts_are_spent_then_it_is_frozen(setting: Setting, tmp_path: 
     assert await setting.engine().tend(incident) is S.HOLD
     setting.bench.clock.advance(31)
     assert await setting.engine(setting.restart()).tend(incident) is S.FROZEN
-    deployments = [f"{incident}:redeploy", f"{incident}:redeploy:2"]
+    deployments = [f"{incident}:env_switch:redeploy", f"{incident}:env_switch:redeploy:2"]
     assert setting.target.effects("deploy") == deployments
     last = setting.book.entries(incident)[-1].body
     assert "api was not ready" in last["reason"]
@@ -326,7 +250,7 @@ async def test_without_the_database_the_switch_acts_and_the_incident_holds(
     incident = setting.open()
     assert await setting.engine().tend(incident) is S.HOLD
     assert setting.target.effects("env") == [{"TTS_PROVIDER_MODE": "modal"}]
-    assert setting.target.effects("deploy") == [f"{incident}:redeploy"]
+    assert setting.target.effects("deploy") == [f"{incident}:env_switch:redeploy"]
     results = dict(outcomes(setting.book, incident))
     assert results["live_override"] is False
     assert results["redeploy"] is True
@@ -410,13 +334,3 @@ async def test_an_incident_that_only_asks_keeps_its_evidence_without_a_database_
     assert set(evidence["unknown"]) == {"mode", "processes"}
     assert evidence["env"] == {"TTS_PROVIDER_MODE": "qwen"}
     assert [doc["check"] for doc in evidence["findings"]] == ["orphaned_tasks"]
-
-
-def edited(folder: Path, *changes: tuple[str, str]) -> Playbook:
-    text = playbook_file().read_text("utf-8")
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    path = folder / "edited.yaml"
-    path.write_text(text, "utf-8")
-    return load_playbook(path)

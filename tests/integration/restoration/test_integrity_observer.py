@@ -175,6 +175,18 @@ async def test_a_role_that_may_not_create_a_database_compares_with_what_was_firs
     assert (await SchemaWatch(lambda: database_urls.app, memory).look()).sample == (CHANGED,)
     by_record = SchemaWatch(lambda: database_urls.app, Memory(), recorded=lambda: recorded.live)
     assert (await by_record.look()).sample == (lost,)
+    # A record of other files than those applied now says nothing of what they give.
+    for files, found in (
+        (recorded.hashes, (lost,)),
+        ({recorded.files[0].version: recorded.files[0].sha256}, ()),
+    ):
+        of_files = SchemaWatch(
+            lambda: database_urls.app,
+            Memory(),
+            recorded=lambda: recorded.live,
+            recorded_files=lambda files=files: files,  # type: ignore[misc]
+        )
+        assert (await of_files.look()).sample == found
 
 
 def told(reading: IntegrityReading) -> dict[str, InvariantReading]:
@@ -346,10 +358,11 @@ async def test_the_guard_compares_the_live_history_with_its_known_good_record(
     with GuardStore(tmp_path / "guard.sqlite3", clock) as store:
         store.record_known_good({"migrations": {"files": {"20250101000000": "x"}}}, actor="person:ada")
         integrity = _observers(
+            tmp_path,
             settings,
             playbook,
             connect,
-            clock,
+            clock=clock,
             store=store,
             probes=NoProbes(),  # type: ignore[arg-type]
         )["integrity"]

@@ -104,8 +104,8 @@ class Story:
     def opened(self) -> None:
         body = {"finding": {"detail": "40 of 40 calls failed <&>"}, "action": "env_switch"}
         self.store.open_incident(
-            self.lease, incident="inc-1", title="Success rate on qwen below the SLO", state="OPEN",
-            actor="guard", body=body,
+            self.lease, environment="production", incident="inc-1", state="OPEN",
+            title="Success rate on qwen below the SLO", actor="guard", body=body,
         )  # fmt: skip
 
     def page(self, message: str = "Restoration on hold: sk-planted-secret-1") -> None:

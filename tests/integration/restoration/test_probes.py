@@ -22,6 +22,7 @@ from understudy.restoration.probes import PROBE_CANARIES_FILE, Lane, ProbePlan, 
 from understudy.restoration.signals.readings import CanaryRead, ProbeResult
 from understudy.restoration.verification.canaries import remembered_identities
 from understudy.restoration.verification.client import Limits
+from understudy.rollout.reads import set_reads
 from understudy.settings import Settings
 from understudy.standins.app import StandInAddresses, running_standins
 from understudy.standins.configuration import StandInSettings
@@ -240,6 +241,20 @@ async def test_without_a_mark_or_money_nothing_is_asked(tmp_path: Path, database
         built.restarted()
         assert (await built.active()).ok
         assert built.runner.alarm() is None
+
+
+async def test_while_reads_are_closed_nothing_is_asked_and_nobody_is_judged(
+    tmp_path: Path, database: Database
+) -> None:
+    async with stage(tmp_path, database) as (built, deployment):
+        await set_reads(database, ["tasks", "audio"], closed=True, actor="ada", reason="a leak")
+        for role in (Role.ACTIVE, Role.SECURITY):
+            await built.runner.once(role)
+            assert f"{role}: reads are closed: audio, tasks" in str(built.runner.alarm())
+        reading = built.runner.reading(SystemClock().now())
+        assert (reading.active, deployment.rows) == ((), {})
+        await set_reads(database, ["tasks", "audio"], closed=False, actor="ada", reason="mended")
+        assert (await built.active()).ok
 
 
 async def test_canary_b_tells_what_it_saw_and_what_it_could_not_ask(

@@ -76,6 +76,9 @@ async def test_nothing_of_the_account_is_left_and_others_keep_everything(studio:
     erased = await erase(studio, caller.user_id)
     assert await left_of(studio, caller.user_id) == {}
     assert await left_of(studio, other.user_id) == before
+    # Ids and an instant: what deletes the account again after a restore. Those of what it had went with it.
+    stones = await studio.sql("SELECT kind, subject, user_id FROM understudy.tombstones")
+    assert {tuple(row.values()) for row in stones} == {("account", str(caller.user_id), None)}
     assert erased.completed_at is not None
     assert {
         "voices": 1,

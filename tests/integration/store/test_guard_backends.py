@@ -71,7 +71,15 @@ def taken(store: GuardStore, holder: str = "a") -> Lease:
 
 
 def opened(store: GuardStore, lease: Lease, name: str = "inc-1") -> str:
-    store.open_incident(lease, incident=name, title="t", state="OPEN", actor="guard", body={"n": 1})
+    store.open_incident(
+        lease,
+        environment=lease.environment,
+        incident=name,
+        title="t",
+        state="OPEN",
+        actor="guard",
+        body={"n": 1},
+    )
     return name
 
 
@@ -337,7 +345,13 @@ def test_a_lost_connection_is_replaced_and_a_lost_server_is_said(
         assert store.holds(lease)  # idle when it was cut: nobody notices
         with pytest.raises(StoreUnavailableError):
             store.open_incident(
-                lease, incident="i", title="t", state="OPEN", actor="g", body={"cut": _Cut(cut)}
+                lease,
+                environment="local",
+                incident="i",
+                title="t",
+                state="OPEN",
+                actor="g",
+                body={"cut": _Cut(cut)},
             )
         assert store.incidents() == []  # cut within the transaction: nothing of it was written
         opened(store, lease)

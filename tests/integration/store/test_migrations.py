@@ -89,7 +89,7 @@ async def test_two_runners_at_once_apply_each_file_once(empty_database_urls: Dat
 
 
 async def test_an_edited_file_is_refused(database_urls: DatabaseUrls, folder: Path) -> None:
-    edited = sorted(folder.iterdir())[1]
+    edited = sorted(folder.glob("*.sql"))[1]
     edited.write_text(edited.read_text() + "\n-- a harmless remark\n")
     for attempt in (migrate(database_urls.owner, folder), serving(database_urls, folder)):
         with pytest.raises(MigrationError, match=rf"{edited.name[:14]} was edited after it was applied"):
@@ -97,7 +97,7 @@ async def test_an_edited_file_is_refused(database_urls: DatabaseUrls, folder: Pa
 
 
 async def test_a_missing_file_is_refused(database_urls: DatabaseUrls, folder: Path) -> None:
-    gone = sorted(folder.iterdir())[1]
+    gone = sorted(folder.glob("*.sql"))[1]
     gone.unlink()
     for attempt in (migrate(database_urls.owner, folder), serving(database_urls, folder)):
         with pytest.raises(MigrationError, match=rf"{gone.name[:14]} was applied.*its file is missing"):
@@ -108,7 +108,7 @@ async def test_unknown_newer_migrations_warn_and_serve(
     database_urls: DatabaseUrls, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A code rollback: the schema stays ahead, the older code starts."""
-    last = max(folder.iterdir())
+    last = max(folder.glob("*.sql"))
     last.unlink()
     await serving(database_urls, folder)
     assert await migrate(database_urls.owner, folder) == []

@@ -38,7 +38,7 @@ async def test_rows_of_before_the_second_provider_read_modal_and_old_code_still_
 ) -> None:
     url = empty_database_urls.owner
     before = Path(shutil.copytree(migrations_dir(), tmp_path / "before"))
-    for path in before.iterdir():
+    for path in before.glob("*.sql"):
         if path.name >= BEFORE_PROVIDERS:
             path.unlink()
     await migrate(url, before)

@@ -188,7 +188,7 @@ async def test_the_worker_dies_with_its_parent(eventually) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    await eventually(lambda: not alive(worker), what="the worker ends with its parent")
+    await eventually(lambda: not alive(worker), what="the worker ends with its parent", within_s=60)
 
 
 async def test_what_cannot_be_spoken_or_measured_is_refused(voicebox: Voicebox) -> None:

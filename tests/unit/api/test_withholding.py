@@ -32,7 +32,7 @@ async def ask(app: ASGIApp, path: str = "/api/voices") -> tuple[list[Message], l
     scope: dict[str, Any] = {
         "type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "server": None
     }  # fmt: skip
-    await Withholding(app, watched=watched, on_leak=told.append)(scope, receive, send)
+    await Withholding(app, watched=watched, on_leak=lambda name, _: told.append(name))(scope, receive, send)
     return sent, told
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.restoration.guarding import Post
-from understudy.restoration.playbook import engine as engine_module
-from understudy.restoration.playbook import judging
+from understudy.restoration.playbook import judging, repertoire
 from understudy.restoration.triggers.verdict import Verdict
 
 
@@ -16,8 +15,8 @@ from understudy.restoration.triggers.verdict import Verdict
 def post(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Post:
     post = Post(tmp_path)
     evidence, actions = post.actions()
-    monkeypatch.setattr(engine_module, "_EVIDENCE", evidence)
-    monkeypatch.setattr(engine_module, "ACTIONS", actions)
+    monkeypatch.setattr(repertoire, "EVIDENCE", evidence)
+    monkeypatch.setattr(repertoire, "ACTIONS", actions)
     monkeypatch.setattr(judging, "judge_all", post.judge)
     monkeypatch.setattr(judging, "rearmed", lambda _, finding, *__, **___: finding.verdict is Verdict.PASS)
     return post

@@ -37,16 +37,20 @@ class FakeStep:
     failing: dict[str, StepError]
     changes: bool = True
     required: bool = True
+    planned: Mapping[str, Any] = field(default_factory=dict)
+    fails_as: str = ""
 
     def plan(self, run: Restoration) -> Mapping[str, Any]:
-        return {"of": run.finding["trigger"]}
+        subjects = sorted(doc["subject"] for doc in run.findings_for("throttle_tenant"))
+        return {"of": run.finding["trigger"], "subjects": subjects, **self.planned}
 
     async def look(self, run: Restoration, key: str) -> Sighting:
         return Sighting(Progress.ABSENT)
 
     async def act(self, run: Restoration, key: str) -> Mapping[str, Any]:
-        if self.name in self.failing:
-            raise self.failing[self.name]
+        broken = self.failing.get(self.fails_as or self.name)
+        if broken is not None:
+            raise broken
         self.acted.append(self.name)
         return {"findings": len(run.findings)}
 
@@ -56,7 +60,8 @@ class FakeTarget:
 
     name = "fake"
     kinds = ()
-    capabilities = TargetCapabilities(live_switch=True)
+    database = None
+    capabilities = TargetCapabilities(live_switch=True, restore_beside=False)
 
     async def read_env(self, names: Collection[str]) -> dict[str, str]:
         return {}

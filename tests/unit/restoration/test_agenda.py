@@ -2,99 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clocks import HandClock
 from tests.unit.findings import finding_of
-from tests.unit.restoration.guarding import FakeStep
-from understudy.resources import playbook_file
-from understudy.restoration.actions.step import Restoration, StepError
-from understudy.restoration.incidents import IncidentBook, IncidentState, close_by_person
-from understudy.restoration.playbook import engine as engine_module
+from tests.unit.restoration.cases import COST, LEAK, PLAYBOOK, RATE, Case
+from understudy.restoration.actions.step import StepError
+from understudy.restoration.incidents import IncidentState, close_by_person
+from understudy.restoration.playbook import repertoire
 from understudy.restoration.playbook.agenda import action_for, instruction_for
-from understudy.restoration.playbook.engine import WORKFLOW_VERSION, Engine
-from understudy.restoration.playbook.policy import load_playbook
 from understudy.restoration.triggers.verdict import Finding
-from understudy.store.guard import GuardStore, IncidentRow
 
 pytestmark = pytest.mark.unit
 
 S = IncidentState
-PLAYBOOK = load_playbook(playbook_file())
-
-
-@dataclass
-class Case:
-    book: IncidentBook
-    clock: HandClock
-    acted: list[str] = field(default_factory=list)
-    failing: dict[str, StepError] = field(default_factory=dict)
-
-    @property
-    def engine(self) -> Engine:
-        return Engine(self.book, PLAYBOOK, self.clock, self.prepare)
-
-    def prepare(self, row: IncidentRow, attempt: int, finding: Mapping[str, Any]) -> Restoration:
-        nothing: Any = None
-        return Restoration(
-            incident=row.id, attempt=attempt, title=row.title, finding=finding, known_good="modal",
-            target=nothing, connect=nothing, store=self.book.store, clock=self.clock,
-            check_known_good=nothing, verify=nothing, stale_after_s=5,
-        )  # fmt: skip
-
-    def action(self, finding: Finding) -> Any:
-        return action_for(finding, known_good="modal", performed=self.engine.performs)
-
-    def open(self, finding: Finding, **facts: Any) -> str:
-        action = self.action(finding)
-        return self.book.open(
-            finding,
-            onset=None,
-            facts={"workflow_version": WORKFLOW_VERSION} | facts,
-            action=action,
-            instruction=None if action else "Do it by hand.",
-        ).id
-
-    def join(self, incident: str, finding: Finding) -> None:
-        action = self.action(finding)
-        instruction = None if action else "Do it by hand."
-        assert self.book.join(incident, finding, action=action, instruction=instruction)
-
-    def tend(self, incident: str) -> IncidentState:
-        self.book.lease = self.book.store.acquire("local", "a", lifetime_s=10_000)
-        return asyncio.run(self.engine.tend(incident))
-
-    def pages(self, incident: str) -> list[str]:
-        return [e.body["message"] for e in self.book.entries(incident) if e.kind == "page"]
-
-
-RATE = finding_of()
-COST = finding_of("cost/design_repeats", subject="ada")
-LEAK = finding_of("security/secret_leak")
 
 
 @pytest.fixture
 def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
-    clock = HandClock()
-    case = Case(IncidentBook(GuardStore(tmp_path / "guard.sqlite3", clock), "local", clock), clock)
-    case.book.lease = case.book.store.acquire("local", "a", lifetime_s=10_000)
-
-    def step(name: str, **more: Any) -> FakeStep:
-        return FakeStep(name, case.acted, case.failing, **more)
-
-    evidence = step("evidence", changes=False, required=False)
-    monkeypatch.setattr(engine_module, "_EVIDENCE", evidence)
-    actions = {
-        "close_valve": (evidence, step("close_valve")),
-        "env_switch": (evidence, step("redeploy")),
-    }
-    monkeypatch.setattr(engine_module, "ACTIONS", actions)
+    case = Case(tmp_path)
+    evidence, actions = case.actions()
+    monkeypatch.setattr(repertoire, "EVIDENCE", evidence)
+    monkeypatch.setattr(repertoire, "ACTIONS", actions)
     return case
 
 
@@ -200,15 +131,12 @@ def test_a_run_of_an_older_workflow_is_stranded_and_said_once(case: Case, state:
     assert case.tend(incident) is S.FROZEN
     assert case.acted == []
     assert len(case.pages(incident)) == 1
-    assert "workflow version 1, this guard has 2: it is stranded" in case.pages(incident)[0]
+    assert "workflow version 1, this guard has 3: it is stranded" in case.pages(incident)[0]
 
 
-def test_an_action_that_the_policy_performs_no_more_is_held_and_said(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_action_that_the_policy_performs_no_more_is_held_and_said(case: Case) -> None:
     incident = case.open(COST)
-    only_switch = PLAYBOOK.model_copy(update={"ladder": PLAYBOOK.ladder[1:]})
-    monkeypatch.setattr("tests.unit.restoration.test_agenda.PLAYBOOK", only_switch)
+    case.playbook = PLAYBOOK.model_copy(update={"ladder": PLAYBOOK.ladder[1:]})
     for _ in range(2):
         assert case.tend(incident) is S.HOLD
     assert case.pages(incident) == ["Restoration on hold: The policy has no rung for close_valve any more."]
@@ -221,7 +149,7 @@ def test_the_first_cure_with_a_rung_is_what_the_engine_does() -> None:
     assert act(RATE, "env_switch", "close_valve") == "env_switch"
     assert act(RATE, "code_rollback") == "code_rollback"
     assert act(RATE) is None
-    assert act(finding_of(mode="pause"), "env_switch") is None
+    assert act(finding_of(mode="pause"), "env_switch") == "env_switch"  # proposed to a person
     assert act(finding_of(mode="shadow"), "env_switch") is None
     assert act(finding_of(provider="modal"), "env_switch") is None  # it is known-good itself that fails
     assert act(finding_of(provider="modal"), "env_switch", "code_rollback") == "code_rollback"

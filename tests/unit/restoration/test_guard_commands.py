@@ -107,7 +107,9 @@ def test_known_good_is_recorded_without_a_secret_and_keeps_its_history(tmp_path:
     GuardStore(tmp_path / GUARD_FILE, SystemClock()).close()
     assert "Nothing is recorded" in run(tmp_path, "known-good", "show", code=1).stderr
     assert "--reason is empty" in run(tmp_path, "known-good", "record", "--reason", " ", code=1).stderr
-    first = run(tmp_path, "known-good", "record", "--reason", "release 1", "--json").stdout
+    # What the present tree is, is another test's matter (tests/integration/releases).
+    record_it = ("known-good", "record", "--allow-dirty", "--no-release", "--reason")
+    first = run(tmp_path, *record_it, "release 1", "--json").stdout
     (record,) = json.loads(first)["known_good"]
     assert record["migrations"]["head"] == load_migrations()[-1].version
     assert len(record["migrations"]["files"]) == len(load_migrations())
@@ -115,11 +117,20 @@ def test_known_good_is_recorded_without_a_secret_and_keeps_its_history(tmp_path:
     assert len(record["qwen_key_fingerprint"]) == 16
     assert "JWT_SECRET" in {name.upper() for name in record["secret_digests"]}
     (tmp_path / "understudy.env").write_text("TTS_PROVIDER_MODE=qwen\n")
-    run(tmp_path, "known-good", "record", "--reason", "release 2")
+    run(tmp_path, *record_it, "release 2")
     shown = run(tmp_path, "known-good", "show", "--history", "5", "--json").stdout
     records = json.loads(shown)["known_good"]
     assert [(kept["seq"], kept["reason"]) for kept in records] == [(2, "release 2"), (1, "release 1")]
     assert records[0]["environment_sha256"] != records[1]["environment_sha256"]
+    assert (records[0]["settings"], records[0]["catalog"]) == ({"TTS_PROVIDER_MODE": "qwen"}, None)
+    listed = json.loads(run(tmp_path, "known-good", "list", "--json").stdout)["known_good"]
+    assert [(row["seq"], row["mode"], row["release"]) for row in listed] == [
+        (2, "qwen", None),
+        (1, "modal", None),
+    ]
+    kept = tmp_path / "known-good" / "1" / "understudy.env"
+    assert secret in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
     assert "release 2" in run(tmp_path, "known-good", "show").stdout
     with GuardStore(tmp_path / GUARD_FILE, SystemClock()) as store:
         assert [entry.kind for entry in store.entries()] == ["known_good", "known_good"]

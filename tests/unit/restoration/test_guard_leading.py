@@ -9,7 +9,7 @@ import pytest
 
 from tests.clocks import HandClock, ManualClock
 from tests.unit.findings import finding_of
-from tests.unit.restoration.guarding import FakeStep, Post, settle
+from tests.unit.restoration.guarding import FakeStep, FakeTarget, Post, settle
 from understudy.errors import StoreUnavailableError
 from understudy.restoration.incidents import IncidentState
 from understudy.restoration.signals.observing import NOT_YET
@@ -150,6 +150,25 @@ async def test_a_lease_that_ran_out_while_the_store_was_away_ends_the_act_under_
         await asyncio.wait({keeper})
     assert not guard.leads
     assert under_way.cancelled()
+
+
+async def test_a_guard_that_leads_no_more_ends_its_restore(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    class Restoring:
+        async def close(self) -> None:
+            ended.append("restore")
+
+    monkeypatch.setattr(FakeTarget, "database", Restoring())
+    first, second = post.guard("a"), post.guard("b")
+    await first.cycle()
+    post.clock.advance(post.playbook.limits.lease_s + 1)
+    assert second.hold_lease()
+    assert ended == []
+    await first.cycle()
+    assert (first.leads, ended) == (False, ["restore"])
 
 
 async def test_what_was_not_looked_at_yet_is_blind_and_calls_nobody(post: Post) -> None:

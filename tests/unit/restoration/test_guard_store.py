@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -45,7 +47,15 @@ def taken(store: GuardStore, holder: str = "a") -> Lease:
 
 
 def opened(store: GuardStore, lease: Lease, name: str = "inc-1") -> str:
-    store.open_incident(lease, incident=name, title="t", state="OPEN", actor="guard", body={"n": 1})
+    store.open_incident(
+        lease,
+        environment=lease.environment,
+        incident=name,
+        title="t",
+        state="OPEN",
+        actor="guard",
+        body={"n": 1},
+    )
     return name
 
 
@@ -244,3 +254,23 @@ def test_a_damaged_file_is_a_store_that_is_away_and_a_defect_of_ours_is_not(
     with pytest.raises(sqlite3.ProgrammingError):
         backend.run("SELECT :missing")
     backend.close()
+
+
+def test_a_second_opening_in_this_process_keeps_the_locks_of_the_first(
+    store: GuardStore, path: Path, clock: HandClock
+) -> None:
+    store.remember("key", "before")
+    with GuardStore(path, clock, must_exist=True) as second:
+        assert second.meta("key") == "before"
+    # A command that ends must not take itself for the last one: it would remove the journal.
+    script = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "db.execute(\"UPDATE meta SET value = 'theirs'\"); db.close()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=60)
+    store.remember("other", "after")
+    with sqlite3.connect(path) as db:
+        assert dict(db.execute("SELECT key, value FROM meta WHERE key IN ('key', 'other')")) == {
+            "key": "theirs",
+            "other": "after",
+        }

@@ -114,12 +114,16 @@ def test_a_person_closes_with_a_reason_and_the_guard_can_add_nothing(book: Incid
         book.append(incident, "page", body={})
 
 
-def test_a_run_under_way_is_aborted_by_a_person(book: IncidentBook) -> None:
+def test_what_is_not_begun_is_aborted_and_a_run_under_way_is_not_closed_half_done(book: IncidentBook) -> None:
     incident = book.open(finding(), onset=None, facts={}).id
-    book.move(incident, S.RESTORING, body={})
     assert close_by_person(book.store, incident, person="ada", reason="a drill").state == S.ABORTED
     with pytest.raises(ConflictError):
-        book.move(incident, S.MITIGATED, body={})
+        book.move(incident, S.RESTORING, body={})
+    incident = book.open(finding(), onset=None, facts={}).id
+    book.move(incident, S.RESTORING, body={})
+    with pytest.raises(ConflictError, match="`understudy incident abort` ends it"):
+        close_by_person(book.store, incident, person="ada", reason="a drill")
+    assert book.store.incident(incident).state == S.RESTORING
 
 
 def test_without_the_lease_nothing_is_written(book: IncidentBook, clock: HandClock) -> None:

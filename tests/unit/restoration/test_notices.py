@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
         (["env_switch"], "the known-good side serves"),
         (["close_valve"], "voice creates are paused"),
         (["close_valve", "env_switch"], "voice creates are paused; the known-good side serves"),
-        (["database_restore"], "what was begun is done"),
+        (["nothing_of_ours"], "what was begun is done"),
         ([], "what was begun is done"),
     ],
 )

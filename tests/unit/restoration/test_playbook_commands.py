@@ -44,7 +44,7 @@ def test_show_is_the_page_an_operator_reads() -> None:
     assert "design_repeats" in alone
     assert "secret_leak" not in alone
     assert len(alone.splitlines()) <= 45  # one screen
-    assert json.loads(run("show", "--json")[1])["version"] == 2
+    assert json.loads(run("show", "--json")[1])["version"] == 3
     assert run("show", "--family", "weather")[0] == 1
 
 

@@ -84,11 +84,20 @@ def test_the_shipped_playbook_says_what_was_agreed() -> None:
 
 def test_rungs_are_derived_from_the_ladder() -> None:
     playbook = load_playbook(playbook_file())
-    assert [(rung.rung, rung.action) for rung in playbook.ladder] == [(0, "close_valve"), (1, "env_switch")]
-    assert playbook.rung("env_switch").approvals == 0
-    assert playbook.rung_of("database_restore") is None
+    assert [(rung.rung, rung.action, rung.approvals) for rung in playbook.ladder] == [
+        (0, "close_valve", 0),
+        (0, "throttle_tenant", 0),
+        (0, "quarantine_and_repair", 0),
+        (0, "close_reads", 0),
+        (1, "env_switch", 0),
+        (1, "reapply_settings", 0),
+        (2, "code_rollback", 1),
+        (3, "database_restore", 2),
+    ]
+    without = playbook.model_copy(update={"ladder": playbook.ladder[:-1]})
+    assert without.rung_of("database_restore") is None
     with pytest.raises(ConfigurationError, match="no rung for database_restore"):
-        playbook.rung("database_restore")
+        without.rung("database_restore")
     assert "understudy mode set modal" in playbook.cures["env_switch"].instruction
 
 
@@ -158,17 +167,17 @@ def test_a_drill_shortens_every_window_of_calls() -> None:
         ),
         (
             ("rollback_type: env switch\n    approvals: 0 ", "rollback_type: env switch\n    approvals: 2 "),
-            "ladder[1].approvals",
+            "ladder[4].approvals",
             "write one of 0",
         ),
         (
             ("action: env_switch", "action: env_swich"),
-            "ladder[1]",
-            "write one of 'close_valve', 'env_switch'",
+            "ladder[4]",
+            "write one of 'close_valve', 'throttle_tenant'",
         ),
         (
-            ("      durable_env: 10\n", "      durable_environment: 10\n"),
-            "ladder[1].steps.durable_environment",
+            ("      durable_env: 120\n", "      durable_environment: 120\n"),
+            "ladder[4].steps.durable_environment",
             "Did you mean durable_env?",
         ),
         (
@@ -192,14 +201,14 @@ def test_a_drill_shortens_every_window_of_calls() -> None:
             "Keep one",
         ),
         (
-            ("      evidence: 10\n      precheck", "      evidence: 11\n      precheck"),
-            "ladder[1].steps.evidence",
+            ("evidence: 10\n      precheck: 20\n      live", "evidence: 11\n      precheck: 20\n      live"),
+            "ladder[4].steps.evidence",
             "Found 11",
         ),
         (
-            ("secret_leak: {mode: pause", "secret_leak: {mode: auto"),
-            "triggers.security.secret_leak.mode",
-            "valid example",
+            ("    approvals: 2   ", "    approvals: 1   "),
+            "ladder[7].approvals",
+            "Found 1",
         ),
         (
             ("cures: [close_valve, throttle_tenant]", "cures: [close_valve, close_valve]"),
@@ -222,8 +231,11 @@ def test_a_drill_shortens_every_window_of_calls() -> None:
             "allowed here: evidence, close_valve, read_back.",
         ),
         (
-            ("      redeploy: 120\n", "      redeploy: 301\n"),
-            "ladder[1].steps.redeploy",
+            (
+                "live_override: 10\n      durable_env: 120\n      redeploy: 210\n",
+                "live_override: 10\n      durable_env: 120\n      redeploy: 301\n",
+            ),
+            "ladder[4].steps.redeploy",
             "valid example",
         ),
         (
@@ -243,13 +255,13 @@ def test_a_drill_shortens_every_window_of_calls() -> None:
         ),
         (
             ("title: Fast rollback via env switch", 'title: "Fast\\u2066" #'),
-            "ladder[1].title",
+            "ladder[4].title",
             "valid example",
         ),
         (
-            ("version: 2", "version: 1"),
+            ("version: 3", "version: 2"),
             "version",
-            "write one of 2",
+            "write one of 3",
         ),
     ],
 )
@@ -262,14 +274,29 @@ def test_each_problem_names_line_field_and_fix(
     assert problem is not None, problems
     line = path.read_text().splitlines()[problem.line - 1]
     missing = problem.message == "missing"
-    assert missing or field.rpartition(".")[2].partition("[")[0] in line or field == "ladder[1]"
+    assert missing or field.rpartition(".")[2].partition("[")[0] in line or field == "ladder[4]"
     assert fix in problem.fix
     assert str(problem).startswith(f"{path}:{problem.line}: {field}: ")
 
 
 def test_auto_without_a_rung_says_what_to_write(tmp_path: Path) -> None:
     path = edited(tmp_path, ("schema_drift: {mode: pause", "schema_drift: {mode: auto"))
+    assert lint(path) == []
+    text = path.read_text("utf-8")
+    ladder, rest = text.index("  - rung: 3\n"), text.index("checklist:\n")
+    path.write_text(text[:ladder] + text[rest:], "utf-8")
     assert "no rung for database_restore; write pause" in lint(path)[0].message
+
+
+def test_rungs_do_not_fall_and_none_stands_there_twice(tmp_path: Path) -> None:
+    text = playbook_file().read_text("utf-8")
+    first, second = text.index("  - rung: 0\n"), text.index("  - rung: 0\n    action: throttle_tenant")
+    valve = text[first:second]
+    path = tmp_path / "playbook.yaml"
+    path.write_text(text.replace("checklist:\n", f"{valve}\nchecklist:\n"), "utf-8")
+    assert "rungs must not fall" in lint(path)[0].message
+    path.write_text(text.replace(valve, valve + valve), "utf-8")
+    assert "names close_valve twice" in lint(path)[0].message
 
 
 def test_broken_yaml_and_a_missing_file_are_told(tmp_path: Path) -> None:

@@ -191,3 +191,20 @@ def test_a_reading_that_cannot_be_believed_is_blind() -> None:
     cost = CostReading(NOW, repeats=(repeat(60),), creates_hour=1000, blind="frozen")
     findings = judge(POLICY, signals(cost=cost), known_good="modal", now=NOW)
     assert [(finding.verdict, finding.detail) for finding in findings] == [(Verdict.BLIND, "frozen")] * 4
+
+
+@pytest.mark.parametrize(
+    ("shares", "most"),
+    [((31_000_000, 29_000_000), "a"), ((30_000_000, 30_000_000), None), ((), None)],
+)
+def test_money_that_is_unusual_names_the_tenant_that_spent_more_than_all_others(
+    shares: tuple[int, ...], most: str | None
+) -> None:
+    tenants = tuple(
+        TenantSpending(user, 1, cost_microusd=cost, creates=0, hours=())
+        for user, cost in zip("ab", shares, strict=False)
+    )
+    [finding] = found("spend_hour", spend_hour_microusd=60_000_000, tenants=tenants)
+    assert finding.verdict is Verdict.FAIL
+    named = finding.evidence["most_of_it"]
+    assert (named["user"] if named else None) == most

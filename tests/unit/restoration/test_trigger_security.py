@@ -171,3 +171,13 @@ def test_settings_of_one_lane_contradict_themselves(values: dict[str, str], conf
     found_conflicts = lane_conflicts(settings(**values))
     assert len(found_conflicts) == conflicts
     assert SecretStr("sk-key").get_secret_value() not in " ".join(found_conflicts)
+
+
+def test_a_secret_in_answers_names_the_routes_and_counts_those_without() -> None:
+    hits = (
+        SecretHit(NOW, "response", "api", "canary-1", 2, "GET /api/voices"),
+        SecretHit(NOW, "response", "api", "canary-1", 3),
+        SecretHit(NOW, "log", "api", "JWT_SECRET", 5),
+    )
+    evidence = found("secret_leak", hits=hits).evidence
+    assert (evidence["routes"], evidence["unrouted_answers"]) == (["GET /api/voices"], 3)
