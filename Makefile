@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCAL := $(VENV)/.ready-local
 DASHSCOPE_124 := tests/clients/dashscope-1.24/.venv
+GATE_PARSER := tools/parser/.venv
 HOME_DIR ?= .understudy
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-long test-pg15 test-sdk check bench bench-long format settings lock clean python-version
+.PHONY: help setup gate-parser demo up test test-again test-long test-pg15 test-sdk test-supabase check bench bench-long format settings lock clean python-version
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,8 +44,21 @@ demo: $(LOCAL) ## the whole story: speak, break, step back, prove it, write it d
 up: $(LOCAL) ## run everything on this machine until Ctrl-C
 	@$(BIN)/understudy up --home $(HOME_DIR)
 
-test: $(READY) ## all tests that need wheels only
+# The migration gate's parser is GPL-3, so it is a program of its own, in an environment of its own.
+$(GATE_PARSER)/.ready: requirements/gate.txt | python-version
+	@echo "setting up $(GATE_PARSER) (once; hash-locked wheels only)"
+	@[ -x $(GATE_PARSER)/bin/python ] || $(PYTHON) -m venv $(GATE_PARSER)
+	@$(GATE_PARSER)/bin/python -m pip install -qq --disable-pip-version-check --only-binary=:all: --require-hashes --no-deps -r $<
+	@touch $@
+
+gate-parser: $(GATE_PARSER)/.ready ## the SQL parser that `understudy migrations check` asks (GPL-3, a process of its own)
+
+test: $(READY) $(GATE_PARSER)/.ready ## all tests that need wheels only
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "(unit or integration or conformance or journey) and not long"
+
+test-again: $(READY) ## what the last run failed, once more and alone (at most three, no unit tests)
+	@$(BIN)/python tests/again.py
+	@$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --timeout 1800
 
 # A second version of a client that dev.txt has in another one: an environment of its own.
 $(DASHSCOPE_124)/.ready: requirements/dashscope-1.24.txt | python-version
@@ -55,33 +69,41 @@ $(DASHSCOPE_124)/.ready: requirements/dashscope-1.24.txt | python-version
 
 test-sdk: $(READY) $(DASHSCOPE_124)/.ready ## the vendors' own clients; needs node 20 or newer
 	@npm ci --prefix tests/clients/supabase-js --no-audit --no-fund --ignore-scripts
-	@CLIENTS_REQUIRED=1 $(BIN)/python -m pytest tests/clients
+	@CLIENTS_REQUIRED=1 $(BIN)/python -m pytest -m "not supabase" tests/clients
 
-test-long: $(READY) ## the tests that take minutes
+# The lock names this platform's program only, so `npm ci`, which wants every platform's, cannot be used.
+test-supabase: $(READY) ## restorations of a Supabase project by its own CLI, versions 2 and 3; needs node 20 or newer
+	@if command -v npm >/dev/null; then \
+	  for major in v2 v3; do npm install --prefix tests/clients/supabase-cli/$$major \
+	    --no-save --no-audit --no-fund --ignore-scripts || exit 1; done; \
+	else echo "npm is not installed: the Supabase CLI comes from there, and without it these tests are skipped"; fi
+	@CLIENTS_REQUIRED=$${CI:-} $(BIN)/python -m pytest -n 2 -m supabase --timeout 600 tests/clients/supabase
+
+test-long: $(READY) $(GATE_PARSER)/.ready ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long --timeout 1800
 
 test-pg15: $(READY) ## migrations on the distribution's Postgres 15
 	@$(BIN)/python -m pytest -m pg15 tests/pg15
 
-check: $(READY) ## format, lint, types, layering, playbook lint
-	@$(BIN)/ruff format --check src tests bench deploy
-	@$(BIN)/ruff check src tests bench deploy
+check: $(READY) $(GATE_PARSER)/.ready ## format, lint, types, layering, migration gate, playbook lint
+	@$(BIN)/ruff format --check src tests bench deploy tools
+	@$(BIN)/ruff check src tests bench deploy tools
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tests/repository_rules.py
-	@$(BIN)/python tests/migration_rules.py
+	@$(BIN)/understudy migrations check --strict
 	@$(BIN)/understudy playbook lint
 	@$(BIN)/understudy playbook simulate --check
 
 bench: $(READY) ## benchmarks (BENCH="routes gateway" for some): prints tables; the fault table goes to docs/faults.md
 	@$(BIN)/python -m bench.run $(BENCH)
 
-bench-long: $(READY) ## detection of every fault, 20 runs each, a healthy soak, triggers over 10 million calls; an hour
-	@BENCH_LONG=1 $(BIN)/python -m bench.run detecting soak triggers
+bench-long: $(READY) ## every fault and every drill, 20 runs each, a healthy soak, triggers over 10 million calls; hours
+	@BENCH_LONG=1 $(BIN)/python -m bench.run detecting soak triggers drilling
 
 format: $(READY) ## format and fix what can be fixed
-	@$(BIN)/ruff format src tests bench deploy
-	@$(BIN)/ruff check --fix src tests bench deploy
+	@$(BIN)/ruff format src tests bench deploy tools
+	@$(BIN)/ruff check --fix src tests bench deploy tools
 
 settings: $(READY) ## write docs/settings.md from the code
 	@$(BIN)/understudy doctor --settings-markdown > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
@@ -91,6 +113,7 @@ lock: ## write the hash-locked requirements again (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra local --extra codecs --extra build -c requirements/dev.txt pyproject.toml -o requirements/local.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/dashscope-1.24.in -o requirements/dashscope-1.24.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/litellm.in -o requirements/litellm.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/gate.in -o requirements/gate.txt
 
 clean: ## remove the virtual environment and local state
-	@rm -rf $(VENV) $(DASHSCOPE_124) $(HOME_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(DASHSCOPE_124) $(GATE_PARSER) $(HOME_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
