@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import uuid
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -209,7 +209,7 @@ async def test_the_policy_s_own_invariants_hold_of_a_healthy_database(
         digest = hashlib.sha256(b"sound").hexdigest()
         await conn.execute("update public.voices set reference_sha256 = %s", (digest,))
     policy = load_playbook(Path("playbooks/restoration.yaml")).triggers.data_integrity
-    clock = HandClock(NOW + timedelta(minutes=10))
+    clock = HandClock(datetime.now(UTC) + timedelta(minutes=10))
     schema = SchemaWatch(lambda: database_urls.owner, Memory())
     observer = IntegrityObserver(
         connect, clock, plans=policy.plans(), objects=objects, schema=schema, patience_s=60
@@ -256,7 +256,7 @@ async def test_looks_are_counted_while_it_lasts_and_blind_when_they_fail(
 
     async with database.service() as conn:
         voice = await Planter(conn, user).voice(provider_voice_id=None)
-    clock = HandClock(NOW + timedelta(minutes=10))
+    clock = HandClock(datetime.now(UTC) + timedelta(minutes=10))
     plans = {"missing_provider_metadata": Plan(60, 120), "audio_without_row": Plan(300, 3600)}
     observer = IntegrityObserver(connect, clock, plans=plans, objects=None, schema=None, patience_s=60)
     assert observer.every_s == 60
@@ -296,7 +296,8 @@ async def test_a_slow_look_delays_no_other(database: Database, create_user: Crea
 
     async with database.service() as conn:
         await Planter(conn, user).voice(provider_voice_id=None)
-    clock = HandClock(NOW + timedelta(minutes=10))
+    began = datetime.now(UTC) + timedelta(minutes=10)
+    clock = HandClock(began)
     plans = {"audio_without_row": Plan(5, 120), "missing_provider_metadata": Plan(5, 120)}
     observer = IntegrityObserver(
         connect, clock, plans=plans, objects=None, schema=None, deadline_s=30, patience_s=0.3
@@ -309,7 +310,7 @@ async def test_a_slow_look_delays_no_other(database: Database, create_user: Crea
             assert readings["audio_without_row"].at is None
             clock.advance(5)
     readings = told(await observer.read())
-    assert readings["audio_without_row"].at == NOW + timedelta(minutes=10)  # its one look, asked long ago
+    assert readings["audio_without_row"].at == began  # its one look, asked long ago
 
 
 async def test_secrets_in_the_guard_s_own_log_are_written_once_the_database_can_be_reached(
