@@ -179,7 +179,7 @@ async def guarded_service(home: Path, urls: DatabaseUrls, random: Random) -> Asy
         async with (
             TestServer(Api(readers[0]).app(), host="127.0.0.1") as api,
             TestServer(service.supervisor.app(), host="127.0.0.1") as control,
-            TestServer(web.Application(), host="127.0.0.1") as modal,
+            TestServer(_modal(), host="127.0.0.1") as modal,
         ):
             service.supervisor.api = _url(api)
             (home / "run").mkdir(mode=0o700)
@@ -223,6 +223,20 @@ def _write_environment(home: Path, urls: DatabaseUrls, modal: str) -> None:
     }
     (home / "understudy.env").touch(mode=0o600)
     set_in_env_file(home / "understudy.env", dict(values))
+
+
+def _modal() -> web.Application:
+    """Five endpoints that know no job: all that is asked of them before a switch."""
+
+    async def nothing(_: web.Request) -> web.Response:
+        return web.json_response({"detail": "There is no such job."}, status=404)
+
+    app = web.Application()
+    for name in ("job_submit", "job_cancel", "endpoint_voice_design"):
+        app.router.add_post(f"/{name}", nothing)
+    for name in ("job_status", "job_result"):
+        app.router.add_get(f"/{name}", nothing)
+    return app
 
 
 def _url(server: TestServer) -> str:
