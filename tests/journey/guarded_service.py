@@ -26,6 +26,8 @@ from understudy.envfile import set_in_env_file
 from understudy.resources import playbook_file
 from understudy.rollout.mode import ModeReader, set_mode
 from understudy.settings import settings_from
+from understudy.standins.app import running_standins
+from understudy.standins.configuration import StandInSettings
 from understudy.store.calls import CallRecord, insert_calls
 from understudy.store.database import Database
 from understudy.store.guard import GUARD_FILE, GuardStore
@@ -179,13 +181,13 @@ async def guarded_service(home: Path, urls: DatabaseUrls, random: Random) -> Asy
         async with (
             TestServer(Api(readers[0]).app(), host="127.0.0.1") as api,
             TestServer(service.supervisor.app(), host="127.0.0.1") as control,
-            TestServer(_modal(), host="127.0.0.1") as modal,
+            running_standins(home / "standins", StandInSettings()) as addresses,
         ):
             service.supervisor.api = _url(api)
             (home / "run").mkdir(mode=0o700)
             (home / "run" / "control.json").write_text(json.dumps({"url": _url(control), "token": "t" * 32}))
             (home / "policy.yaml").write_text(yaml.safe_dump(quick_policy()))
-            _write_environment(home, urls, _url(modal))
+            _write_environment(home, urls, addresses.modal)
             traffic = asyncio.create_task(service.speak())
             try:
                 yield service
@@ -212,31 +214,18 @@ def quick_policy() -> dict[str, Any]:
 
 
 def _write_environment(home: Path, urls: DatabaseUrls, modal: str) -> None:
-    names = ("JOB_SUBMIT", "JOB_STATUS", "JOB_RESULT", "JOB_CANCEL", "ENDPOINT_VOICE_DESIGN")
+    names = ("JOB_SUBMIT", "JOB_STATUS", "JOB_RESULT", "JOB_CANCEL")
     values = {
         "TTS_PROVIDER_MODE": "qwen",
         "DATABASE_URL": urls.app.get_secret_value(),
         "UNDERSTUDY_HOME": str(home),
         "GUARD_POLL_INTERVAL_S": "0.25",
         "PROBES": "off",  # what is counted here is what the guard does about users' calls
-        **{f"MODAL_{name}": f"{modal}/{name.lower()}" for name in names},
+        **{f"MODAL_{name}": f"{modal}/{name.lower().replace('_', '-')}" for name in names},
+        "MODAL_ENDPOINT_VOICE_DESIGN": f"{modal}/voice-design",
     }
     (home / "understudy.env").touch(mode=0o600)
     set_in_env_file(home / "understudy.env", dict(values))
-
-
-def _modal() -> web.Application:
-    """Five endpoints that know no job: all that is asked of them before a switch."""
-
-    async def nothing(_: web.Request) -> web.Response:
-        return web.json_response({"detail": "There is no such job."}, status=404)
-
-    app = web.Application()
-    for name in ("job_submit", "job_cancel", "endpoint_voice_design"):
-        app.router.add_post(f"/{name}", nothing)
-    for name in ("job_status", "job_result"):
-        app.router.add_get(f"/{name}", nothing)
-    return app
 
 
 def _url(server: TestServer) -> str:
