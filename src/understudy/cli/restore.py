@@ -48,7 +48,9 @@ def restore(
     backup: Annotated[
         str,
         typer.Option(
-            "--backup", help="Backup of a database restore; the newest that proves good if left out."
+            "--backup",
+            help="Backup of a database restore; the newest that proves good if left out. A restore in place "
+            "must be given one.",
         ),
     ] = "",
     policy: Annotated[

@@ -6,23 +6,21 @@ store the last answer stays: nothing of a tenant's can be read then anyway, but 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import UUID
 
 from understudy.clock import Clock
-from understudy.errors import ReadsClosedError, StoreUnavailableError
+from understudy.errors import ReadsClosedError
 from understudy.logs import get_logger
+from understudy.rollout.following import Follower
 from understudy.store import closed_reads as rows
 from understudy.store.closed_reads import ACCOUNT, AUDIO, GENERATIONS, KINDS, TASKS, VOICES, ClosedRead
 from understudy.store.database import Database
 
 __all__ = ["KINDS", "ReadsReader", "concerned_by", "kinds_of", "set_reads"]
 
-POLL_INTERVAL_S = 1.0
 #: A person opens them again: a client that asks this often overloads nobody.
 RETRY_AFTER_S = 60
 
@@ -74,7 +72,7 @@ async def set_reads(
         return await rows.set_closed(conn, names, closed=closed, actor=actor, reason=reason)
 
 
-class ReadsReader:
+class ReadsReader(Follower):
     """Follows closed reads in one process, and says which epoch it holds.
 
     :meth:`start` it, :meth:`stop` it.
@@ -86,39 +84,10 @@ class ReadsReader:
     """
 
     def __init__(self, database: Database, clock: Clock, *, instance: UUID) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock, channel=rows.CHANNEL, name="reads")
         self._instance = instance
         self._closed: frozenset[str] = frozenset()
         self._epoch = 0
-        self._listening = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def start(self) -> None:
-        """Read the rows, then follow them.
-
-        Raises
-        ------
-        StoreUnavailableError
-            The store cannot be reached: a process that cannot ask must not begin to serve.
-        """
-        await self._refresh()
-        self._tasks = [
-            asyncio.create_task(self._poll(), name="reads-poll"),
-            asyncio.create_task(self._listen(), name="reads-listen"),
-        ]
-        # A closing between the first reading and the LISTEN would wait for the poll: read again after it.
-        with contextlib.suppress(TimeoutError, StoreUnavailableError):
-            async with asyncio.timeout(POLL_INTERVAL_S):
-                await self._listening.wait()
-            await self._refresh()
-
-    async def stop(self) -> None:
-        """Stop following; safe to repeat."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
 
     @property
     def closed(self) -> frozenset[str]:
@@ -142,18 +111,3 @@ class ReadsReader:
                 # In force here before this process says so.
                 self._epoch, self._closed = epoch, closed
             await rows.report_epoch(conn, self._instance, self._epoch)
-
-    async def _poll(self) -> None:
-        while True:
-            await self._clock.sleep(POLL_INTERVAL_S)
-            with contextlib.suppress(StoreUnavailableError):
-                await self._refresh()
-
-    async def _listen(self) -> None:
-        """NOTIFY makes a closing immediate; the poll beside it makes a lost notification harmless."""
-        while True:
-            with contextlib.suppress(StoreUnavailableError):
-                heard = self._database.listen(rows.CHANNEL, ready=self._listening.set)
-                async for _channel, _payload in heard:
-                    await self._refresh()
-            await self._clock.sleep(POLL_INTERVAL_S)

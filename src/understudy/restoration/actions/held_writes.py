@@ -12,7 +12,8 @@ from understudy.errors import StoreUnavailableError
 from understudy.restoration.actions.restore_facts import ACTOR
 from understudy.restoration.actions.step import Restoration
 from understudy.rollout.cutover import return_everyone
-from understudy.rollout.freeze import POLL_INTERVAL_S, set_freeze
+from understudy.rollout.following import POLL_INTERVAL_S
+from understudy.rollout.freeze import set_freeze
 from understudy.store.freeze import read_freeze
 from understudy.store.valves import CARRY_OVER, DESIGN_CREATES, set_valve
 
