@@ -1,4 +1,4 @@
-"""Files that ship with the package: migrations, the playbook, sample recordings."""
+"""Files that ship with the package: migrations, the playbook, sample recordings, the built frontend."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ def playbook_file() -> Path:
 def simulation_bounds_file() -> Path:
     """What the default playbook's simulation may not fall behind."""
     return _shipped("playbooks") / "simulation-bounds.json"
+
+
+def frontend_dir() -> Path:
+    """Folder of the built web frontend; it need not be there.
+
+    Inside an installed wheel or release, else ``frontend/dist`` of the checkout.
+    """
+    inside = _PACKAGE / "frontend"
+    return inside if inside.is_dir() else frontend_sources_dir() / "dist"
+
+
+def frontend_sources_dir() -> Path:
+    """Folder of the frontend's sources in a checkout; of an installed wheel, one that is not there."""
+    return _CHECKOUT / "frontend"
 
 
 def samples_dir() -> Path:

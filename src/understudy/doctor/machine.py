@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from understudy.api.server import DEFAULT_HOST, DEFAULT_PORT
 from understudy.doctor.findings import Finding, fail, ok, warn
+from understudy.frontend_build import BuildState, build_state, is_built
 from understudy.processes.home import Home, read_json
+from understudy.resources import frontend_dir, frontend_sources_dir
 from understudy.settings import Settings
 
 AREA = "machine"
@@ -30,7 +32,7 @@ EXTRAS = {
 
 def look_at_machine(settings: Settings, home: Home) -> list[Finding]:
     """Return findings of this machine alone; nothing beyond it is asked."""
-    return [_python(), *_extras(), *_ports(home), _disk(settings.objects_path)]
+    return [_python(), *_extras(), _pages(settings), *_ports(home), _disk(settings.objects_path)]
 
 
 def _python() -> Finding:
@@ -50,6 +52,25 @@ def _extras() -> list[Finding]:
         else:
             found.append(ok(AREA, f"extra {extra}", "installed"))
     return found
+
+
+def _pages(settings: Settings) -> Finding:
+    """Whether the studio and the operations console are there, and of the sources that lie here."""
+    name = "studio and console"
+    own, sources = settings.understudy_frontend_dir, frontend_sources_dir()
+    if own is not None or frontend_dir().parent != sources:
+        place = own or frontend_dir()
+        state = BuildState.BUILT if is_built(place) else BuildState.ABSENT
+    else:
+        place, state = frontend_dir(), build_state(sources)
+    fix = "Run `make frontend` in a checkout (it needs Node 20.19 or newer); no process needs a restart."
+    match state:
+        case BuildState.BUILT:
+            return ok(AREA, name, f"built: {place}")
+        case BuildState.STALE:
+            return warn(AREA, name, f"built of other sources than lie here: {place}", fix)
+        case BuildState.ABSENT:
+            return warn(AREA, name, f"not built: nothing in {place}; the HTTP API works without", fix)
 
 
 def _ports(home: Home) -> list[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from understudy.bound_children import bound_to_parent
 from understudy.clock import Clock
 from understudy.errors import ProcessError
 from understudy.logs import Redactor
@@ -21,20 +21,6 @@ from understudy.logs import Redactor
 LOG_LIMIT_BYTES = 8 * 1024 * 1024
 READY_POLL_S = 0.02
 _TAIL_BYTES = 4096
-#: Only these variables of the starting shell reach a child; every setting comes from the environment file.
-_KEPT_VARIABLES = (
-    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
-    "XDG_RUNTIME_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONPATH",
-)  # fmt: skip
-#: Runs in the child before the program: the kernel kills it when its parent dies, even by kill -9. A parent
-#: that died before the call is seen by its process id. Done by exec, as a fork hook is unsafe beside threads.
-_BOUND_TO_PARENT = """
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    os._exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class ChildState(StrEnum):
@@ -75,12 +61,6 @@ class ChildSpec:
     ready_within_s: float = 60.0
     stop_within_s: float = 45.0
     release: str | None = None
-
-
-def clean_environment(source: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
-    """The few variables of ``source`` that a program needs to run at all, and ``added``."""
-    kept = {name: source[name] for name in _KEPT_VARIABLES if name in source}
-    return {**kept, **added}
 
 
 class LogFile:
@@ -137,12 +117,9 @@ class Child:
         spec.ready_file.unlink(missing_ok=True)
         reading, writing = os.pipe()
         os.set_blocking(reading, False)
-        argv = spec.argv
-        if sys.platform == "linux":
-            argv = (sys.executable, "-I", "-S", "-c", _BOUND_TO_PARENT, str(os.getpid()), *argv)
         try:
             process = await asyncio.create_subprocess_exec(
-                *argv,
+                *bound_to_parent(spec.argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,

@@ -21,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from understudy.errors import ConfigurationError, ProcessError
+from understudy.frontend_build import INSTALL, is_installed
 from understudy.processes.home import Home, read_json
 
 #: Where `supabase functions serve` answers, for a layout that serves by the Supabase CLI.
@@ -34,7 +35,7 @@ _HEALTH_TIMEOUT_S = 5.0
 _POLL_S = 0.5
 TAIL_LINES = 15
 #: Without these nothing that comes after means anything; a failed check does not end the run.
-_OTHERS_STAND_ON = {"switch", "stop", "database", "serve"}
+_OTHERS_STAND_ON = {"switch", "stop", "database", "serve", "frontend dependencies"}
 
 
 class State(StrEnum):
@@ -53,8 +54,9 @@ class Step:
     Parameters
     ----------
     name
-        ``switch``, ``stop``, ``database``, ``serve``, ``database tests``, ``api tests``, ``frontend check``,
-        ``frontend typecheck``.
+        ``switch``, ``stop``, ``database``, ``serve``, ``database tests``, ``api tests``, ``frontend
+        dependencies`` (where the checks need others than are installed), ``frontend check``, ``frontend
+        typecheck``.
     skipped
         Why it does not apply here.
     destructive
@@ -154,12 +156,18 @@ class Recovery:
             _script("database tests", "test:db", scripts),
             _script("api tests", "test:edge", scripts),
         ]
-        frontend = self.directory / "frontend" / "package.json"
-        for name in ("check", "typecheck"):
+        return (*steps, *self._frontend())
+
+    def _frontend(self) -> Iterator[Step]:
+        place = self.directory / "frontend"
+        scripts, wanted = _scripts(place / "package.json"), ("check", "typecheck")
+        locked = (place / "package-lock.json").is_file()
+        if locked and any(name in scripts for name in wanted) and not is_installed(place):
+            yield Step("frontend dependencies", ("npm", "--prefix", "frontend", *INSTALL[1:]))
+        for name in wanted:
             argv = ("npm", "--prefix", "frontend", "run", name)
-            absent = "" if name in _scripts(frontend) else f"there is no frontend with a script {name} here"
-            steps.append(Step(f"frontend {name}", argv, skipped=absent, optional=True))
-        return tuple(steps)
+            absent = "" if name in scripts else f"there is no frontend with a script {name} here"
+            yield Step(f"frontend {name}", argv, skipped=absent, optional=True)
 
     def run(self, told: Callable[[Step], None]) -> Iterator[Outcome]:
         """Run it; the first failure of a step that others stand on ends it, a failed check does not.

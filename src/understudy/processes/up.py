@@ -20,14 +20,16 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 
+from understudy.bound_children import clean_environment
 from understudy.clock import Clock
 from understudy.errors import ConfigurationError, ProcessError
 from understudy.processes import environment
-from understudy.processes.child import ChildSpec, LogFile, clean_environment
+from understudy.processes.child import ChildSpec, LogFile
 from understudy.processes.control import ControlServer
 from understudy.processes.deployments import Deployments
 from understudy.processes.env_link import link_env_file
 from understudy.processes.home import Home, read_json, write_private
+from understudy.processes.pages import serves
 from understudy.processes.ports import LOOPBACK, choose_port, listening_socket
 from understudy.processes.service import Event, Notify, Service
 from understudy.processes.serving import ServingRelease
@@ -231,6 +233,12 @@ class _Deployment:
         self.addresses = self.addresses | {"release": self._serving.in_force, "revision": self._revision()}
         self._deployments.settle_interrupted()
         await self._service("guard", self._guard).start()
+        studio, operations = f"{self._api_url}/", f"http://{LOOPBACK}:{self._guard_port}/operations/"
+        served = await asyncio.gather(*(asyncio.to_thread(serves, url) for url in (studio, operations)))
+        self.addresses |= {
+            "studio": studio if served[0] else None,
+            "operations": operations if served[1] else None,
+        }
         state = {
             "pid": os.getpid(),
             "started_at": self._clock.now().isoformat(),

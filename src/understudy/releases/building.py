@@ -1,7 +1,7 @@
 """Builds a release: revision to wheel, wheel and installed dependencies into a folder, tried, sealed, placed.
 
-Nothing is fetched and nothing is installed: the checkout and the environment that it is built from stay as
-they are, and may be gone when the release is needed.
+Nothing is fetched and nothing is installed, but what npm wants for the pages when a person asks for that. The
+checkout and the environment that it is built from stay as they are, and may be gone when it is needed.
 """
 
 from __future__ import annotations
@@ -22,19 +22,26 @@ from pathlib import Path
 
 from understudy.clock import Clock
 from understudy.errors import ConfigurationError, ProcessError
+from understudy.frontend_build import is_built
 from understudy.releases.checkout import CHANGED_MARK, Checkout
 from understudy.releases.dependencies import link_files, link_into, needed_by
 from understudy.releases.identity import PACKAGE, REVISION_FILE, revision_in
+from understudy.releases.pages import add_pages, write_pages
 from understudy.releases.release import Release, damages, read_release, release_name, seal, site_packages
 from understudy.releases.trial import try_imports
+from understudy.resources import frontend_dir
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _BUILD_TIMEOUT_S = 120.0
 _LAUNCHER = '#!/bin/sh\nexec "$(dirname "$0")/python" -P -m understudy.cli.app "$@"\n'
 
 
-def build_release(checkout: Checkout, revision: str, folder: Path, clock: Clock) -> Release:
+def build_release(
+    checkout: Checkout, revision: str, folder: Path, clock: Clock, *, with_npm: bool = False
+) -> Release:
     """Build ``revision`` of ``checkout`` into ``folder``; one that is there and whole is left alone.
+
+    Its pages are copied from a build of the same frontend sources, of the checkout's or of another release's.
 
     Parameters
     ----------
@@ -42,6 +49,8 @@ def build_release(checkout: Checkout, revision: str, folder: Path, clock: Clock)
         As :meth:`Checkout.revision` gives it.
     folder
         Of all releases: ``home/releases``.
+    with_npm
+        Build the pages with npm where no such build is there. Without them the release is whole as well.
 
     Raises
     ------
@@ -69,6 +78,9 @@ def build_release(checkout: Checkout, revision: str, folder: Path, clock: Clock)
         site = site_packages(staging, _PYTHON)
         with zipfile.ZipFile(wheel) as files:
             files.extractall(site)
+        # Beside the wheel, not in it: the same commit gives the same wheel, with npm or without.
+        pages = add_pages(source, site / "understudy", builds=_builds(checkout, folder), with_npm=with_npm)
+        write_pages(staging, pages)
         return _finish(staging, revision, checkout.tag_of(commit), wheel, clock)
 
 
@@ -110,6 +122,17 @@ def _whole(path: Path) -> Release | None:
     except ConfigurationError:
         return None
     return None if damages(release) else release
+
+
+def _builds(checkout: Checkout, folder: Path) -> Iterator[Path]:
+    """Where a build of the pages may lie: the checkout's, what this process serves, every whole release's."""
+    yield checkout.root / "frontend" / "dist"
+    yield frontend_dir()
+    for path in folder.glob("[!.]*"):
+        place = site_packages(path, _PYTHON) / "understudy" / "frontend"
+        # A damaged one must not pass its damage on.
+        if is_built(place) and _whole(path) is not None:
+            yield place
 
 
 @contextmanager

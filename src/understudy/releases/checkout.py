@@ -17,7 +17,7 @@ from pathlib import Path
 from understudy.errors import ConfigurationError
 
 #: What a wheel is made of; a file that git does not know counts as a change only here.
-PACKAGED = ("src", "migrations", "playbooks", "pyproject.toml")
+PACKAGED = ("src", "migrations", "playbooks", "frontend", "pyproject.toml", "hatch_build.py")
 #: Joins a commit and the digest of what was changed on top of it.
 CHANGED_MARK = "+"
 _GIT_TIMEOUT_S = 10.0

@@ -13,6 +13,7 @@ from typing import Any
 
 from understudy.errors import ConfigurationError
 from understudy.releases.checkout import CHANGED_MARK
+from understudy.releases.pages import read_pages
 
 MANIFEST = "release.json"
 SUMS = "files.sha256"
@@ -83,7 +84,9 @@ class Release:
 
     def document(self) -> dict[str, Any]:
         """Return what the known-good record keeps of it."""
+        pages = read_pages(self.path)
         return {
+            "pages": pages.document() if pages is not None else None,
             "name": self.name,
             "revision": self.revision,
             "tag": self.tag,
