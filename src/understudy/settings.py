@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """Folder of one machine's installation."""
     objects_dir: Path | None = None
     """Folder of stored audio; `objects` in the home when empty."""
+    understudy_frontend_dir: Path | None = None
+    """Folder of the built studio and operations console; what comes with this version when empty."""
     public_base_url: str = ""
     """Address under which clients reach the API; signed links begin with it when it is set."""
 
@@ -83,6 +85,8 @@ class Settings(BaseSettings):
     """Address of the Supabase project whose tokens count."""
     supabase_jwt_secret: SecretStr = SecretStr("")
     """Secret that the Supabase project signs with (HS256)."""
+    supabase_publishable_key: str = ""
+    """Publishable (anon) key of the Supabase project: with it the studio signs people in there."""
     cors_allowed_origins: str = ""
     """Origins whose pages may call the API, with commas between them; none when empty."""
     cors_allow_credentials: bool = False

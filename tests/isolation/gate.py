@@ -124,7 +124,7 @@ class Gate:
 
     async def _lists(self, http: aiohttp.ClientSession, one: Tenant, tenants: list[Tenant]) -> None:
         others = [other for other in tenants if other is not one]
-        for path in ("/api/voices", "/api/generations", "/v1/audio/voices"):
+        for path in ("/api/voices", "/api/generations", "/api/tasks", "/v1/audio/voices"):
             for credential in one.credentials:
                 for query in ({}, {"page": "2"}, *({"search": other.marker} for other in others)):
                     asked = {**query, "user_id": others[0].user_id}

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 TaskStatus = Literal["pending", "processing", "completed", "failed", "cancelled"]
+ProviderName = Literal["qwen", "modal"]
 
 
 class Answer(BaseModel):
@@ -194,6 +195,13 @@ class Voice(Answer):
         default=False, description="There, and true, when the provider made a worse voice than it could."
     )
     consent: Consent | None = Field(description="What the person who is heard agreed to, and when.")
+    has_preview: bool = Field(description="Its recording can be heard.")
+    speaks: list[ProviderName] = Field(description="Providers that can speak it as it is.")
+    speakable: bool = Field(description="The provider that serves you now can.")
+    guidance: str | None = Field(description="What `/api/generate` would refuse it with now.")
+    carry_over: Literal["not_needed", "needed", "pending", "done", "failed", "impossible"] = Field(
+        description="How far its way to the provider is that speaks only voices it has made."
+    )
 
 
 class Voices(Answer):
@@ -261,6 +269,16 @@ class Regeneration(Answer):
 class TaskResult(Answer):
     """What a completed task brought; ``audio_url`` where that is audio."""
 
+    audio_url: str | None = None
+
+
+class DesignBrief(Answer):
+    """What a design preview was asked for."""
+
+    text: str
+    language: str
+    instruct: str
+
 
 class Task(Answer):
     """How far a task is."""
@@ -276,6 +294,20 @@ class Task(Answer):
     modal_status: str | None
     modal_elapsed_seconds: float | None
     modal_poll_count: int
+    generation_id: UUID | None
+    voice_id: UUID | None
+    created_at: datetime
+    completed_at: datetime | None
+    delivery: Literal["queued", "stream"] = Field(
+        description="`stream`: spoken inside its own request, and cancelled by its hang-up."
+    )
+    brief: DesignBrief | None = Field(description="Of a design preview: to fill the form again.")
+
+
+class Tasks(Answer):
+    """Tasks, newest first."""
+
+    tasks: list[Task]
 
 
 class CancelledTask(Answer):
@@ -283,6 +315,13 @@ class CancelledTask(Answer):
 
     cancelled: Literal[True]
     task_id: UUID
+
+
+class AudioLink(Answer):
+    """Where audio lies, for whoever holds the link."""
+
+    url: str
+    expires_in_s: int = Field(description="Seconds until the link answers 403.")
 
 
 class StoredObject(Answer):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 import understudy
 from understudy.api import gotrue
@@ -15,8 +17,9 @@ from understudy.api.contract import install_contract
 from understudy.api.cors import CrossOrigin
 from understudy.api.errors import install_error_handlers
 from understudy.api.identities import Identities
+from understudy.api.notice_board import NoticeBoard
 from understudy.api.rates import UserRate
-from understudy.api.routes import all_routers, documentation
+from understudy.api.routes import all_routers, documentation, studio
 from understudy.api.withholding import Withholding
 from understudy.audio.encode import Encoders
 from understudy.logs import get_logger
@@ -75,31 +78,22 @@ def create_app(ctx: SpeechContext, *, drain: DrainState | None = None, on_loopba
         # Requests are done by now; what they left behind is the context's to close.
         log.info("api_drained", instance=str(ctx.mode.instance))
 
-    app = FastAPI(
-        title="Understudy",
-        version=understudy.__version__,
-        description=_DESCRIPTION,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=documentation.OPENAPI_PATH,
-    )
+    app = _bare(lifespan)
     app.state.ctx = ctx
     app.state.drain = state
     app.state.identities = identities
     app.state.watch = watch
     app.state.encoders = encoders
     app.state.reads = reads
+    app.state.notices = NoticeBoard(ctx, reads)
     app.state.on_loopback = on_loopback
+    app.state.frontend = studio.studio_frontend(ctx.settings)
     app.state.playback_rate = UserRate(ctx.settings.playback_batches_a_minute)
     install_error_handlers(app)
-    if ctx.settings.auth_verifier == "embedded":
+    embedded = ctx.settings.auth_verifier == "embedded"
+    if embedded:
         app.state.accounts = gotrue.Accounts(ctx)
-        app.include_router(gotrue.router)
-    for router in all_routers():
-        app.include_router(router)
-    install_contract(app)
+    _add_routes(app, embedded=embedded)
     app.add_middleware(
         Withholding,
         watched=ctx.settings.watched(),
@@ -115,3 +109,31 @@ def create_app(ctx: SpeechContext, *, drain: DrainState | None = None, on_loopba
         tracing=ctx.tracing,
     )
     return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return what ``/openapi.json`` answers where the embedded issuer serves; needs no database."""
+    app = _bare(None)
+    _add_routes(app, embedded=True)
+    return app.openapi()
+
+
+def _bare(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
+    return FastAPI(
+        title="Understudy",
+        version=understudy.__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=documentation.OPENAPI_PATH,
+    )
+
+
+def _add_routes(app: FastAPI, *, embedded: bool) -> None:
+    if embedded:
+        app.include_router(gotrue.router)
+    for router in all_routers():
+        app.include_router(router)
+    install_contract(app)

@@ -20,7 +20,8 @@ from understudy.audio.encode import CONTENT_TYPES
 
 Operation = dict[str, Any]
 
-_DESCRIPTIONS = {
+#: What each status of a refusal means.
+DESCRIPTIONS = {
     400: "Not valid; the sentence says what and why.",
     401: "`Missing authorization header` or `Invalid or expired token`.",
     403: "The token or the link is not valid or has expired, or the account may not do this.",
@@ -155,7 +156,7 @@ def _complete(path: str, method: str, operation: Operation) -> None:
     name = _error_model(path).__name__
     error = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     for status in _statuses(path, method, operation):
-        response = responses.setdefault(str(status), {"description": _DESCRIPTIONS[status], "content": error})
+        response = responses.setdefault(str(status), {"description": DESCRIPTIONS[status], "content": error})
         if status in _RETRIED:
             response.setdefault("headers", {}).update(_RETRY_AFTER)
     for status_key, response in responses.items():

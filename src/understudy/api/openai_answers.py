@@ -26,7 +26,7 @@ class Models(Answer):
     data: list[Model]
 
 
-class Voice(Answer):
+class OpenAIVoice(Answer):
     """One voice of the caller's, in OpenAI's shape and with what is known of it here."""
 
     id: UUID
@@ -47,11 +47,11 @@ class NamedVoice(Answer):
     name: str
 
 
-class Voices(Answer):
+class OpenAIVoices(Answer):
     """A slice of the caller's voices, newest first."""
 
     object: Literal["list"]
-    data: list[Voice]
+    data: list[OpenAIVoice]
     first_id: UUID | None
     last_id: UUID | None = Field(description="`after` of the next slice.")
     has_more: bool

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -87,7 +88,13 @@ class ReadsReader(Follower):
         super().__init__(database, clock, channel=rows.CHANNEL, name="reads")
         self._instance = instance
         self._closed: frozenset[str] = frozenset()
+        self._since: datetime | None = None
         self._epoch = 0
+
+    @property
+    def since(self) -> datetime | None:
+        """When the first of what is closed was closed (UTC); ``None`` while everything is open."""
+        return self._since
 
     @property
     def closed(self) -> frozenset[str]:
@@ -110,4 +117,5 @@ class ReadsReader(Follower):
                     log.warning("closed_reads_changed", closed=sorted(closed), epoch=epoch)
                 # In force here before this process says so.
                 self._epoch, self._closed = epoch, closed
+                self._since = min((row.changed_at for row in found.values() if row.closed), default=None)
             await rows.report_epoch(conn, self._instance, self._epoch)

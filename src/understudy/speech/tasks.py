@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from uuid import UUID
 
 from understudy.errors import NotFoundError, ValidationError
 from understudy.speech.context import Caller, SpeechContext
 from understudy.speech.quarantined import LOST_AUDIO
-from understudy.store import generations, tasks
+from understudy.store import generations, tasks, voices
 from understudy.store.buckets import REFERENCES
 from understudy.store.tasks import TaskRow
+
+#: How long ended tasks are listed.
+RECENTLY = timedelta(hours=1)
+#: None lives so long: `TASK_DEADLINE_S` ends each. It keeps a long history out of the query.
+OLDEST_TASK = timedelta(days=1)
+MOST_TASKS = 100
 
 
 async def get_task(ctx: SpeechContext, caller: Caller, task_id: UUID) -> TaskRow:
@@ -25,6 +32,32 @@ async def get_task(ctx: SpeechContext, caller: Caller, task_id: UUID) -> TaskRow
         task = await tasks.find_task(conn, caller.user_id, task_id)
     if task is None:
         raise NotFoundError("Task not found.")
+    return await _shown(ctx, task)
+
+
+async def list_tasks(ctx: SpeechContext, caller: Caller) -> list[TaskRow]:
+    """Return the caller's tasks that are not over, and those that ended in the last hour, newest first.
+
+    A page that was reloaded finds by it what it had started.
+    """
+    now = ctx.clock.now()
+    async with ctx.database.tenant(caller.user_id) as conn:
+        found = await tasks.recent_tasks(
+            conn,
+            caller.user_id,
+            created_after=now - OLDEST_TASK,
+            ended_after=now - RECENTLY,
+            limit=MOST_TASKS,
+        )
+        previews = [task.id for task in found if task.type == tasks.DESIGN_PREVIEW]
+        kept = await voices.voices_of_previews(conn, caller.user_id, previews) if previews else {}
+    return [
+        dataclasses.replace(await _shown(ctx, task), voice_id=task.voice_id or kept.get(task.id))
+        for task in found
+    ]
+
+
+async def _shown(ctx: SpeechContext, task: TaskRow) -> TaskRow:
     if task.lost:
         return dataclasses.replace(task, status="failed", result=None, error=LOST_AUDIO)
     preview = task.metadata.get("preview")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -180,6 +180,24 @@ async def candidates(
     async with conn.cursor(row_factory=class_row(Candidate)) as cursor:
         await cursor.execute(_CANDIDATES, {**destination.values, "user": user_id, "limit": limit})
         return await cursor.fetchall()
+
+
+async def states_of(
+    conn: Connection, destination: Destination, user_id: UUID, voice_ids: Sequence[UUID]
+) -> dict[UUID, str]:
+    """Return the state of each intent that there is for these voices of the user's to ``destination``."""
+    cursor = await conn.execute(
+        "SELECT voice_id, state FROM understudy.carry_overs WHERE voice_id = ANY(%s) AND user_id = %s"
+        " AND provider = %s AND target_model = %s AND region = %s",
+        (
+            list(voice_ids),
+            user_id,
+            destination.provider,
+            destination.models.get("vc", ""),
+            destination.region,
+        ),
+    )
+    return {row["voice_id"]: row["state"] for row in await cursor.fetchall()}
 
 
 class RunLock:

@@ -203,6 +203,22 @@ async def find_task(conn: Connection, user_id: UUID, task_id: UUID) -> TaskRow |
     return await one_task(conn, _FIND, (task_id, user_id))
 
 
+_RECENT = SQL(
+    "SELECT {columns} FROM public.tasks WHERE user_id = %s AND created_at > %s"
+    " AND (status IN ('pending', 'processing') OR completed_at > %s)"
+    " AND metadata -> 'delete_requested' IS NULL ORDER BY created_at DESC, id LIMIT %s"
+)
+
+
+async def recent_tasks(
+    conn: Connection, user_id: UUID, *, created_after: datetime, ended_after: datetime, limit: int
+) -> list[TaskRow]:
+    """Return the user's tasks that are not over, and those that ended lately, newest first."""
+    async with conn.cursor(row_factory=class_row(TaskRow)) as cursor:
+        await cursor.execute(_rendered(_RECENT.as_string()), (user_id, created_after, ended_after, limit))
+        return await cursor.fetchall()
+
+
 async def load_task(conn: Connection, task_id: UUID) -> TaskRow | None:
     """Return any tenant's task: for the worker, which was given the id by the queue."""
     return await one_task(conn, _LOAD, (task_id,))

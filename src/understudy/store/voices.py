@@ -150,6 +150,16 @@ async def find_voice(
         return await cursor.fetchone()
 
 
+async def voices_of_previews(conn: Connection, user_id: UUID, tasks: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return, by preview task, the user's voice that was made of it and is still there."""
+    cursor = await conn.execute(
+        "SELECT designed_task_id, id FROM public.voices"
+        " WHERE designed_task_id = ANY(%s) AND user_id = %s AND deleted_at IS NULL",
+        (list(tasks), user_id),
+    )
+    return {row["designed_task_id"]: row["id"] for row in await cursor.fetchall()}
+
+
 async def find_designed(conn: Connection, user_id: UUID, task_id: UUID) -> VoiceRow | None:
     """Return the voice saved from a design preview, deleted or not."""
     async with conn.cursor(row_factory=class_row(VoiceRow)) as cursor:

@@ -25,6 +25,8 @@ NOBODYS = {
     ("GET", "/api/health"),
     ("GET", "/api/ready"),
     ("GET", "/api/languages"),
+    ("GET", "/api/config"),
+    ("GET", "/api/notice"),
     ("GET", "/v1/models"),
     ("GET", "/v1/models/{model}"),
     ("GET", "/auth/v1/settings"),

@@ -137,6 +137,8 @@ async def test_a_generation_is_admitted_polled_cancelled_and_deleted(api: Api, u
     assert set(task) == {
         "id", "type", "status", "result", "error", "provider", "provider_status", "provider_poll_count",
         "modal_status", "modal_elapsed_seconds", "modal_poll_count",
+        # Beyond the contract, for the studio:
+        "generation_id", "voice_id", "created_at", "completed_at", "delivery", "brief",
     }  # fmt: skip
     assert (task["type"], task["status"], task["provider"]) == ("generate", "pending", "modal")
     await call(user, "POST", "/api/generate", 409, json=body)

@@ -25,7 +25,7 @@ from understudy.errors import (
     StoreUnavailableError,
 )
 from understudy.settings import Settings
-from understudy.store.guard import GuardStore, Lease, PostgresBackend, open_guard_store
+from understudy.store.guard import ChartRow, GuardStore, Lease, PostgresBackend, open_guard_store
 
 pytestmark = pytest.mark.integration
 
@@ -367,3 +367,38 @@ class _Cut:
     def __str__(self) -> str:
         self._cut()
         return "cut"
+
+
+def test_what_charts_show_is_kept_by_time_and_in_bounds(opening: Open, clock: HandClock) -> None:
+    charted, now = opening().charted, clock.now()
+    rows = [
+        ChartRow(now + timedelta(seconds=s), who, {"calls": s})
+        for s in (10, 0, 5)
+        for who in ("qwen", "modal")
+    ]
+    for _ in range(2):
+        charted.keep("local", "window", rows, oldest=now, most=100)
+    charted.keep("prod", "window", rows[:1], oldest=now, most=100)
+    found = opening().charted.kept("local", "window", now + timedelta(seconds=1))
+    assert [(int((row.at - now).total_seconds()), row.subject) for row in found] == [
+        (5, "modal"), (5, "qwen"), (10, "modal"), (10, "qwen"),
+    ]  # fmt: skip
+    charted.keep("local", "window", [], oldest=now + timedelta(seconds=5), most=2)
+    assert {row.at for row in charted.kept("local", "window", now)} == {now + timedelta(seconds=10)}
+    assert charted.newest("local", "window") == now + timedelta(seconds=10)
+    assert (charted.newest("local", "start"), len(charted.kept("prod", "window", now))) == (None, 1)
+
+
+def test_what_persons_wrote_is_found_newest_first(opening: Open) -> None:
+    store = opening()
+    store.announce(None, kind="job", actor="person:ada", body={})
+    store.announce(None, kind="job", actor="guard", body={})
+    for environment, actor in (("local", "person:bob"), ("prod", "person:ada")):
+        store.open_incident(
+            None, environment=environment, incident=f"INC-{environment}", title="t", state="OPEN",
+            actor=actor, body={},
+        )  # fmt: skip
+    found = store.entries_by_persons("local", limit=10)
+    assert [entry.actor for entry in found] == ["person:bob", "person:ada"]
+    assert [entry.seq for entry in store.entries_by_persons("local", actor="person:ada", limit=10)] == [1]
+    assert store.entries_by_persons("local", actor="person:eve", limit=10) == []

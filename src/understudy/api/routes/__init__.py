@@ -13,6 +13,7 @@ from understudy.api.routes import (
     languages,
     me,
     metrics,
+    notice,
     objects,
     openai_audio,
     openai_models,
@@ -20,6 +21,7 @@ from understudy.api.routes import (
     operator,
     playback_events,
     stream,
+    studio,
     tasks,
     transcriptions,
     usage,
@@ -50,4 +52,7 @@ def all_routers() -> tuple[APIRouter, ...]:
         objects.router,
         documentation.router,
         metrics.router,
+        studio.public_router,
+        notice.router,
+        studio.router,
     )

@@ -7,13 +7,14 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
 from pydantic import BaseModel
 
 from understudy.api import answers
 from understudy.api.auth import AuthenticatedRoute, CallerDep, ContextDep, bearer_scheme
 from understudy.api.identifiers import PathId, body_uuid
+from understudy.api.links import LINKED, Redirect, link_to
 from understudy.api.listings import PageNumber, PerPage, Search, pagination
 from understudy.speech import generations
 from understudy.speech.quarantined import LOST_AUDIO
@@ -74,10 +75,13 @@ async def list_generations(
     return {"generations": [_listed(item) for item in found.items], "pagination": pagination(found)}
 
 
-@router.get("/generations/{id}/audio", summary="Hear a generation", status_code=302)
-async def audio(ctx: ContextDep, caller: CallerDep, generation_id: PathId) -> RedirectResponse:
-    """Redirect to an expiring URL of the audio; 404 before there is any."""
-    return RedirectResponse(await generations.audio_url(ctx, caller, generation_id), status_code=302)
+@router.get("/generations/{id}/audio", summary="Hear a generation", status_code=302, responses=LINKED)
+async def audio(
+    request: Request, ctx: ContextDep, caller: CallerDep, generation_id: PathId, redirect: Redirect = True
+) -> Response:
+    """Redirect to an expiring URL of the audio, or answer it; 404 before there is any."""
+    found = await generations.audio_url(ctx, caller, generation_id)
+    return link_to(request, ctx, found, redirect=redirect)
 
 
 @router.post("/generations/{id}/regenerate", summary="Speak it again", response_model=answers.Regeneration)

@@ -28,7 +28,7 @@ router = APIRouter(
 )
 
 
-@router.get("", summary="My voices", response_model=answers.Voices)
+@router.get("", summary="My voices", response_model=answers.OpenAIVoices)
 async def list_voices(
     ctx: ContextDep,
     caller: CallerDep,
@@ -51,7 +51,7 @@ async def list_voices(
     }
 
 
-@router.post("", summary="Make a voice of a recording", response_model=answers.Voice)
+@router.post("", summary="Make a voice of a recording", response_model=answers.OpenAIVoice)
 async def create_voice(
     *,
     ctx: ContextDep,

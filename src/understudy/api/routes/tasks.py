@@ -28,7 +28,15 @@ router = APIRouter(
 _SIGNED = "/objects/"
 
 
-@router.get("/{id}", summary="How far a task is", response_model=answers.Task)
+@router.get("", summary="My tasks of now", response_model=answers.Tasks, response_model_exclude_unset=True)
+async def list_tasks(request: Request, ctx: ContextDep, caller: CallerDep) -> dict[str, Any]:
+    """Answer what is not over and what ended in the last hour, newest first; at most 100."""
+    return {"tasks": [_described(request, task) for task in await tasks.list_tasks(ctx, caller)]}
+
+
+@router.get(
+    "/{id}", summary="How far a task is", response_model=answers.Task, response_model_exclude_unset=True
+)
 async def get_task(
     request: Request,
     ctx: ContextDep,
@@ -43,19 +51,7 @@ async def get_task(
         task = await _news(request, ctx, caller, task_id, wait)
     else:
         task = await tasks.get_task(ctx, caller, task_id)
-    return {
-        "id": str(task.id),
-        "type": task.type,
-        "status": task.status,
-        "result": _result(request, task),
-        "error": task.error,
-        "provider": task.provider,
-        "provider_status": task.provider_status,
-        "provider_poll_count": task.provider_poll_count,
-        "modal_status": task.modal_status,
-        "modal_elapsed_seconds": task.modal_elapsed_seconds,
-        "modal_poll_count": task.modal_poll_count,
-    }
+    return _described(request, task)
 
 
 @router.post("/{id}/cancel", summary="Cancel a task", response_model=answers.CancelledTask)
@@ -104,3 +100,27 @@ def _result(request: Request, task: TaskRow) -> dict[str, Any] | None:
     if isinstance(url, str) and url.startswith(_SIGNED):
         return {**task.result, "audio_url": absolute(request, url)}
     return task.result
+
+
+def _described(request: Request, task: TaskRow) -> dict[str, Any]:
+    # Of a clone the voice is known before there is a row to refer to.
+    voice_id = task.voice_id or task.metadata.get("voice_id")
+    return {
+        "id": str(task.id),
+        "type": task.type,
+        "status": task.status,
+        "result": _result(request, task),
+        "error": task.error,
+        "provider": task.provider,
+        "provider_status": task.provider_status,
+        "provider_poll_count": task.provider_poll_count,
+        "modal_status": task.modal_status,
+        "modal_elapsed_seconds": task.modal_elapsed_seconds,
+        "modal_poll_count": task.modal_poll_count,
+        "generation_id": str(task.generation_id) if task.generation_id else None,
+        "voice_id": str(voice_id) if voice_id else None,
+        "created_at": task.created_at,
+        "completed_at": task.completed_at,
+        "delivery": task.delivery,
+        "brief": task.metadata.get("brief"),
+    }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
 
 from understudy.api import answers
 from understudy.api.auth import AuthenticatedRoute, CallerDep, ContextDep, bearer_scheme
 from understudy.api.identifiers import PathId
+from understudy.api.links import LINKED, Redirect, link_to
 from understudy.api.listings import PageNumber, PerPage, Search, pagination
 from understudy.speech import voices
+from understudy.speech.voice_standings import Standing, standings_of
 from understudy.store.voices import VoiceRow
 
 router = APIRouter(
@@ -34,13 +36,19 @@ async def list_voices(
 ) -> dict[str, Any]:
     """Answer one page, newest first, without deleted ones."""
     found = await voices.list_voices(ctx, caller, page=page, per_page=per_page, search=search, source=source)
-    return {"voices": [_listed(voice) for voice in found.items], "pagination": pagination(found)}
+    standings = await standings_of(ctx, caller, found.items)
+    return {
+        "voices": [_listed(voice, standings[voice.id]) for voice in found.items],
+        "pagination": pagination(found),
+    }
 
 
-@router.get("/{id}/preview", summary="Hear a voice's recording", status_code=302)
-async def preview(ctx: ContextDep, caller: CallerDep, voice_id: PathId) -> RedirectResponse:
-    """Redirect to an expiring URL of the audio."""
-    return RedirectResponse(await voices.preview_url(ctx, caller, voice_id), status_code=302)
+@router.get("/{id}/preview", summary="Hear a voice's recording", status_code=302, responses=LINKED)
+async def preview(
+    request: Request, ctx: ContextDep, caller: CallerDep, voice_id: PathId, redirect: Redirect = True
+) -> Response:
+    """Redirect to an expiring URL of the audio, or answer it."""
+    return link_to(request, ctx, await voices.preview_url(ctx, caller, voice_id), redirect=redirect)
 
 
 @router.delete("/{id}", summary="Delete a voice", response_model=answers.Done)
@@ -50,7 +58,7 @@ async def delete(ctx: ContextDep, caller: CallerDep, voice_id: PathId) -> dict[s
     return {"ok": True}
 
 
-def _listed(voice: VoiceRow) -> dict[str, Any]:
+def _listed(voice: VoiceRow, standing: Standing) -> dict[str, Any]:
     # The provider's own ids and metadata stay inside.
     return {
         "id": str(voice.id),
@@ -66,6 +74,11 @@ def _listed(voice: VoiceRow) -> dict[str, Any]:
         "provider_target_model": voice.provider_target_model,
         "provider_voice_kind": voice.provider_voice_kind,
         "consent": _consent(voice),
+        "has_preview": standing.has_preview,
+        "speaks": standing.speaks,
+        "speakable": standing.guidance is None,
+        "guidance": standing.guidance,
+        "carry_over": standing.carry_over,
         **({"degraded": True} if voice.degraded else {}),
     }
 
