@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,6 +18,7 @@ from understudy.cli.output import console, print_json, reports_errors
 from understudy.clock import SystemClock
 from understudy.errors import TargetError
 from understudy.logs import configure_logging
+from understudy.restoration.targets.asked_backups import database_of, make_backup, prove_backup
 from understudy.restoration.targets.base import Backup, RestorableDatabase
 from understudy.restoration.targets.choosing import target_of
 from understudy.restoration.targets.local_database import LocalDatabase
@@ -55,9 +55,9 @@ def create(
     """
 
     async def act(database: RestorableDatabase) -> Backup:
-        key = f"manual:{account()}:{datetime.now(UTC).isoformat()}"
-        made = await database.take_backup(key, reason=reason)
-        return await database.verify_backup(made.id) if verify else made
+        return await make_backup(
+            database, person=account(), reason=reason, now=SystemClock().now(), verify=verify
+        )
 
     _tell([_with(home, act)], as_json)
 
@@ -82,14 +82,7 @@ def verify_command(
 
     The proof is kept. Exit code 1: it cannot be restored from, with the reason; an earlier proof is void.
     """
-
-    async def act(database: RestorableDatabase) -> Backup:
-        named = backup or next((one.id for one in await database.backups() if one.problem is None), "")
-        if not named:
-            raise TargetError("There is no backup that could be used. Make one: `understudy backup create`.")
-        return await database.verify_backup(named)
-
-    _tell([_with(home, act)], as_json)
+    _tell([_with(home, lambda database: prove_backup(database, backup))], as_json)
 
 
 @app.command("prune", epilog="Example: understudy backup prune")
@@ -126,17 +119,14 @@ def _with(home: Path, act: Callable[[RestorableDatabase], Coroutine[Any, Any, T]
     async def run() -> T:
         settings = installed_settings(home)
         configure_logging("backup", level="error", secrets=settings.secrets())
-        database = target_of(chosen(), place, settings, SystemClock()).database
-        if database is None:
-            raise TargetError("This environment has no way to its database's backups.")
-        return await act(database)
+        return await act(database_of(target_of(chosen(), place, settings, SystemClock())))
 
     return asyncio.run(run())
 
 
 def _tell(found: list[Backup], as_json: bool) -> None:
     if as_json:
-        print_json({"backups": [_plain(one) for one in found]})
+        print_json({"backups": [one.document() for one in found]})
         return
     if not found:
         console.print("There is no backup. Make one: `understudy backup create`.")
@@ -152,13 +142,3 @@ def _tell(found: list[Backup], as_json: bool) -> None:
     for one in found:
         if one.problem:
             console.print(Text(f"{one.id}: {one.problem}", style="yellow"), soft_wrap=True)
-
-
-def _plain(one: Backup) -> dict[str, Any]:
-    return {
-        "id": one.id,
-        "created_at": one.created_at.isoformat(),
-        "size_bytes": one.size_bytes,
-        "verified_at": one.verified_at.isoformat() if one.verified_at else None,
-        "problem": one.problem,
-    }

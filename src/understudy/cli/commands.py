@@ -53,6 +53,7 @@ COMMANDS = (
     "probes",
     "drill",
     "playbook",
+    "openapi",
 )
 
 

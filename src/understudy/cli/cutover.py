@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from understudy.cli import cutover_desk as desk_of
-from understudy.cli.cutover_desk import Desk, open_desk
+from understudy.cli import cutover_desk as opening_of
+from understudy.cli.cutover_desk import open_desk
 from understudy.cli.guard_home import highest_mode_epoch
 from understudy.cli.installation import (
     DEFAULT_HOME,
@@ -25,10 +25,10 @@ from understudy.cli.output import console, print_json, reports_errors
 from understudy.cli.voices import micro_dollars
 from understudy.errors import ConflictError
 from understudy.logs import configure_logging
+from understudy.restoration.cutover import desk as desk_of
 from understudy.restoration.cutover import preflight
-from understudy.restoration.cutover.power import calls_needed
+from understudy.restoration.cutover.desk import Desk
 from understudy.restoration.cutover.preflight import Check
-from understudy.rollout import cutover as rollout
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 
@@ -118,7 +118,8 @@ def next_command(
     check_reason(reason)
 
     async def act(desk: Desk) -> dict[str, Any]:
-        return await _told(desk, await desk_of.go_on(desk, reason=reason, leave_behind=leave_behind))
+        row = await desk_of.go_on(desk, reason=reason, leave_behind=leave_behind)
+        return await desk_of.told(desk, row)
 
     _answer(asyncio.run(_with_desk(home, act)), as_json)
 
@@ -130,8 +131,7 @@ def pause_command(reason: _REASON, home: HomeOption = DEFAULT_HOME, as_json: Jso
     check_reason(reason)
 
     async def act(desk: Desk) -> dict[str, Any]:
-        row = await rollout.pause(desk.database, await desk.newest(), actor=desk.actor, reason=reason)
-        return await _told(desk, row)
+        return await desk_of.told(desk, await desk_of.pause(desk, reason=reason))
 
     _answer(asyncio.run(_with_desk(home, act)), as_json)
 
@@ -143,11 +143,7 @@ def resume_command(reason: _REASON, home: HomeOption = DEFAULT_HOME, as_json: Js
     check_reason(reason)
 
     async def act(desk: Desk) -> dict[str, Any]:
-        row = await desk.newest()
-        if row.state != "paused":
-            raise ConflictError(f"Cutover {row.seq} is {row.state}, not paused.")
-        desk.moves.take(f"resuming cutover {row.seq}", desk.actor)
-        return await _told(desk, await rollout.resume(desk.database, row, actor=desk.actor, reason=reason))
+        return await desk_of.told(desk, await desk_of.resume(desk, reason=reason))
 
     _answer(asyncio.run(_with_desk(home, act)), as_json)
 
@@ -178,35 +174,28 @@ def status_command(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False)
 
 
 async def _with_desk(home: Path, act: Any) -> dict[str, Any]:
-    async with open_desk(home) as desk:
-        found: dict[str, Any] = await act(desk)
+    async with open_desk(home) as opening:
+        found: dict[str, Any] = await act(opening.desk)
         return found
 
 
 async def _plan(
     home: Path, to: ProviderMode | None, owner: str | None, max_cost: str | None, *, probe: bool
 ) -> dict[str, Any]:
-    async with open_desk(home) as desk:
-        lane = desk.lane(to.value if to else None)
+    async with open_desk(home) as opening:
+        lane = opening.lane(to.value if to else None)
         try:
-            plan, named = desk.plan(lane, owner)
+            plan, named = opening.plan(lane, owner)
             budget = micro_dollars(max_cost) if max_cost is not None else None
-            checks = await desk_of.examine(
-                desk, plan, lane, owner_named=named, budget_microusd=budget, probe=probe
+            checks = await opening_of.examine(
+                opening, plan, lane, owner_named=named, budget_microusd=budget, probe=probe
             )
         finally:
             await lane.provider.close()
-        policy = desk.playbook.cutover
         return {
             "plan_sha256": plan.sha256,
             "plan": dict(plan.document),
-            "stages": [
-                {
-                    **stage.model_dump(),
-                    "clean_calls": calls_needed(0, stage.exclude_percent / 100, policy.error),
-                }
-                for stage in policy.stages
-            ],
+            "stages": desk_of.stages_of(opening.playbook),
             "checks": [check.document() for check in checks],
             "problems": [check.name for check in preflight.problems(checks, accepted=False)],
         }
@@ -222,46 +211,36 @@ async def _start(
     reason: str,
     accept: str | None,
 ) -> dict[str, Any]:
-    async with open_desk(home) as desk:
-        lane = desk.lane(to.value if to else None)
+    async with open_desk(home) as opening:
+        lane = opening.lane(to.value if to else None)
         try:
-            plan, named = desk.plan(lane, owner)
+            plan, named = opening.plan(lane, owner)
             if plan_sha256 is not None and not plan.sha256.startswith(plan_sha256):
                 raise ConflictError(
-                    f"The plan is {desk_of.short(plan)} now, not {plan_sha256}: policy, settings or code "
+                    f"The plan is {opening_of.short(plan)} now, not {plan_sha256}: policy, settings or code "
                     f"changed. Look at `understudy cutover plan` again."
                 )
             budget = micro_dollars(max_cost) if max_cost is not None else None
-            checks = await desk_of.examine(
-                desk, plan, lane, owner_named=named, budget_microusd=budget, probe=True
+            checks = await opening_of.examine(
+                opening, plan, lane, owner_named=named, budget_microusd=budget, probe=True
             )
         finally:
             await lane.provider.close()
-        row = await desk_of.start(desk, plan, checks, reason=reason, accepted=accept)
-        return await _told(desk, row)
-
-
-async def _told(desk: Desk, row: Any) -> dict[str, Any]:
-    behind = await desk_of.laggards(desk, row.epoch)
-    return {**(await desk_of.describe(desk)), "not_in_force_on": behind}
+        row = await opening_of.start(opening, plan, checks, reason=reason, accepted=accept)
+        return await desk_of.told(opening.desk, row)
 
 
 async def _return(home: Path, reason: str) -> dict[str, Any]:
     """By itself, without the guard's store where that is away: going back needs nobody."""
     settings = installed_settings(home)
     async with installed_database(settings, command="cutover") as database:
-        row = await rollout.return_everyone(
+        return await desk_of.bring_back(
             database,
             known_good=settings.known_good_provider,
-            actor=desk_of.person(),
+            actor=opening_of.person(),
             reason=reason,
             minimum_epoch=highest_mode_epoch(home),
         )
-    return {
-        "returned": row is not None,
-        "mode": row.value if row else None,
-        "epoch": row.epoch if row else None,
-    }
 
 
 def _answer(found: dict[str, Any], as_json: bool) -> None:

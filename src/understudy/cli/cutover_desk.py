@@ -1,15 +1,12 @@
-"""What `understudy cutover` works with, and what it does with it."""
+"""What `understudy cutover` plans and starts with; what is on, restoration.cutover.desk works with."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -23,8 +20,8 @@ from understudy.errors import ConfigurationError, ConflictError, StoreUnavailabl
 from understudy.providers.base import Operation
 from understudy.releases.identity import running_revision
 from understudy.resources import playbook_file
-from understudy.restoration.cutover import memory, preflight, progress
-from understudy.restoration.cutover.moves import MoveLimits
+from understudy.restoration.cutover import preflight
+from understudy.restoration.cutover.desk import Desk
 from understudy.restoration.cutover.planning import SHORT, Plan, plan_cutover, share_of
 from understudy.restoration.cutover.preflight import Check, Rehearsal
 from understudy.restoration.cutover.reproducing import Spoken, reproduction_of, speak_clean
@@ -40,24 +37,17 @@ from understudy.restoration.targets import preflight as settings_preflight
 from understudy.restoration.targets.base import Target
 from understudy.restoration.targets.choosing import target_of
 from understudy.rollout import cutover
-from understudy.rollout.mode import LIVE_WITHIN_S
 from understudy.settings import Settings
 from understudy.speech.carrying import destination_of
-from understudy.store import cutover as rows
 from understudy.store.cutover import CutoverRow, NewCutover
 from understudy.store.database import Database
 from understudy.store.guard import GuardStore, open_guard_store
-from understudy.store.mode import list_processes, read_mode
-
-#: A judgement of the guard that is older, in seconds, says nothing about now.
-JUDGED_WITHIN_S = 20.0
-#: A change is in force on every process within a second; so long it is waited for, in seconds.
-IN_FORCE_WITHIN_S = 5.0
+from understudy.store.mode import read_mode
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Everything one command works with."""
+class Opening:
+    """Everything that planning and starting a cutover works with."""
 
     environment: Environment
     home: Path
@@ -74,22 +64,9 @@ class Desk:
         return self.environment.name.value
 
     @property
-    def moves(self) -> MoveLimits:
-        """The limits of moves away."""
-        return MoveLimits(self.store, self.playbook.cutover.limits, self.clock, self.name)
-
-    @property
-    def actor(self) -> str:
-        """The person at this keyboard."""
-        return person()
-
-    async def newest(self) -> CutoverRow:
-        """Return the newest cutover; :class:`ConflictError` where none was ever begun."""
-        async with self.database.service() as conn:
-            row = await rows.read_cutover(conn)
-        if row is None:
-            raise ConflictError("No cutover has ever been begun here: understudy cutover plan")
-        return row
+    def desk(self) -> Desk:
+        """What works with one that is on."""
+        return Desk(self.name, self.playbook, self.store, self.database, self.clock, person())
 
     def lane(self, candidate: str | None) -> Lane:
         """Build the candidate: the one that is not known-good, unless another is named."""
@@ -115,7 +92,7 @@ class Desk:
 
 
 @asynccontextmanager
-async def open_desk(home: Path) -> AsyncIterator[Desk]:
+async def open_desk(home: Path) -> AsyncIterator[Opening]:
     """Open everything; close it afterwards.
 
     Raises
@@ -128,11 +105,11 @@ async def open_desk(home: Path) -> AsyncIterator[Desk]:
     with open_guard_store(home, settings, clock) as store:
         async with installed_database(settings, command="cutover") as database:
             target = target_of(environment, home, settings, clock)
-            yield Desk(environment, home, settings, playbook, store, database, target, clock)
+            yield Opening(environment, home, settings, playbook, store, database, target, clock)
 
 
 async def examine(
-    desk: Desk,
+    opening: Opening,
     plan: Plan,
     lane: Lane,
     *,
@@ -141,17 +118,19 @@ async def examine(
     probe: bool,
 ) -> list[Check]:
     """Look at everything that must be so; the probe speaks where it is asked for and nothing else fails."""
-    now, policy = desk.clock.now(), desk.playbook.cutover
-    heartbeat = read_heartbeat(desk.home)
-    incident = desk.store.open_incident_of(desk.name)
-    told = await settings_preflight.preflight(desk.settings, environment=desk.name, target=desk.target)
+    now, policy = opening.clock.now(), opening.playbook.cutover
+    heartbeat = read_heartbeat(opening.home)
+    incident = opening.store.open_incident_of(opening.name)
+    told = await settings_preflight.preflight(
+        opening.settings, environment=opening.name, target=opening.target
+    )
     checks = preflight.of_settings(told)
     checks += preflight.of_guard(
         heartbeat, now=now, fresh_s=STUCK_AFTER_S, open_incident=incident.id if incident else None
     )
-    async with desk.database.service() as conn:
+    async with opening.database.service() as conn:
         mode = await read_mode(conn)
-        checks += await preflight.of_product(conn, desk.target, plan)
+        checks += await preflight.of_product(conn, opening.target, plan)
         checks += await preflight.of_voices(
             conn,
             plan,
@@ -159,37 +138,37 @@ async def examine(
             budget_microusd=budget_microusd,
         )
     checks += preflight.of_memory(
-        desk.store, policy, desk.moves, environment=desk.name, home=desk.home, now=now
+        opening.store, policy, opening.desk.moves, environment=opening.name, home=opening.home, now=now
     )
-    with _staging(desk) as rehearsal:
+    with _staging(opening) as rehearsal:
         checks += preflight.of_rehearsal(
-            plan, rehearsal, policy, environment=desk.name, owner_named=owner_named, now=now
+            plan, rehearsal, policy, environment=opening.name, owner_named=owner_named, now=now
         )
     wanted = reproduction_of(
-        desk.store,
-        desk.name,
+        opening.store,
+        opening.name,
         candidate=plan.candidate,
         error=policy.error,
         phrases_at_most=policy.preflight.phrases_at_most,
     )
     spoken = None
     if probe and wanted.phrases and not any(check.ok is False for check in checks):
-        spoken = await _speak(desk, lane, wanted.phrases, mode_epoch=mode.epoch if mode else 0)
+        spoken = await _speak(opening, lane, wanted.phrases, mode_epoch=mode.epoch if mode else 0)
     checks.append(preflight.of_probe(wanted, spoken, heartbeat, candidate=plan.candidate))
     return checks
 
 
-async def _speak(desk: Desk, lane: Lane, phrases: int, *, mode_epoch: int) -> Spoken:
+async def _speak(opening: Opening, lane: Lane, phrases: int, *, mode_epoch: int) -> Spoken:
     async def connect() -> Database:
-        return desk.database
+        return opening.database
 
-    probes = desk.playbook.probes
-    budget = DailyBudget(desk.store, desk.clock, limit=probes.budget_microusd_per_day)
+    probes = opening.playbook.probes
+    budget = DailyBudget(opening.store, opening.clock, limit=probes.budget_microusd_per_day)
     probe = StandbyProbe(
         ProbeRecords(connect),
-        desk.store,
+        opening.store,
         budget,
-        desk.clock,
+        opening.clock,
         Random(),  # noqa: S311  # names of utterances
         text=probes.text,
         deadline_s=PROBE_LIMITS.task_s,
@@ -205,25 +184,25 @@ async def _speak(desk: Desk, lane: Lane, phrases: int, *, mode_epoch: int) -> Sp
 
 
 @contextmanager
-def _staging(desk: Desk) -> Iterator[Rehearsal | None]:
+def _staging(opening: Opening) -> Iterator[Rehearsal | None]:
     """Staging's home and store, for production; nothing elsewhere."""
-    if not desk.environment.is_production:
+    if not opening.environment.is_production:
         yield None
         return
     try:
         staging = find_environment(EnvironmentName.STAGING)
         secrets, nothing = staging.present_secrets(), SecretStr("")
         choice = StoreChoice(secrets.get("GUARD_STORE_URL", nothing), secrets.get("DATABASE_URL", nothing))
-        store = open_guard_store(staging.home, choice, desk.clock, must_exist=True)
+        store = open_guard_store(staging.home, choice, opening.clock, must_exist=True)
     except (ConfigurationError, StoreUnavailableError) as error:
-        yield Rehearsal(desk.home, None, error.message)
+        yield Rehearsal(opening.home, None, error.message)
         return
     with store:
         yield Rehearsal(staging.home, store)
 
 
 async def start(
-    desk: Desk, plan: Plan, checks: list[Check], *, reason: str, accepted: str | None
+    opening: Opening, plan: Plan, checks: list[Check], *, reason: str, accepted: str | None
 ) -> CutoverRow:
     """Begin the first stage; the checks are kept with the plan.
 
@@ -236,104 +215,19 @@ async def start(
     if standing:
         named = "; ".join(f"{check.name}: {check.detail}" for check in standing)
         raise ConflictError(f"The cutover is not begun. {named}")
-    policy = desk.playbook.cutover
-    desk.moves.take(f"a cutover to {plan.candidate}", desk.actor)
+    policy = opening.playbook.cutover
+    opening.desk.moves.take(f"a cutover to {plan.candidate}", person())
     looked = [check.document() for check in checks]
     document = {**plan.document, "checks": looked, "accepted": accepted}
     first = policy.stages[0].percent
     return await cutover.start(
-        desk.database,
+        opening.database,
         NewCutover(plan.candidate, first, plan.owner, document, plan.sha256, policy.watched_s),
         share_of(plan.document, first),
-        actor=desk.actor,
+        actor=person(),
         reason=reason,
-        minimum_epoch=desk.store.highest_mode_epoch(),
+        minimum_epoch=opening.store.highest_mode_epoch(),
     )
-
-
-async def go_on(desk: Desk, *, reason: str, leave_behind: str | None) -> CutoverRow:
-    """Begin the next stage, where the guard's newest judgement says that it may.
-
-    Raises
-    ------
-    ConflictError
-        It may not, or nobody has judged it lately.
-    """
-    row = await desk.newest()
-    judged = memory.last_judgement(desk.store, desk.name)
-    if row.state != "running":
-        raise ConflictError(f"Cutover {row.seq} is {row.state}; only a running one goes on.")
-    now = desk.clock.now()
-    if judged is None or judged["epoch"] != row.epoch or _age_s(judged["at"], now) > JUDGED_WITHIN_S:
-        raise ConflictError("No guard has judged this stage lately: understudy status, and then again.")
-    standing = [*judged["failing"], *judged["waiting"]]
-    if standing:
-        raise ConflictError(f"Stage {row.stage + 1} is not done: {'; '.join(standing)}.")
-    if judged["left_behind"] and leave_behind is None:
-        raise ConflictError(
-            f"{judged['left_behind']} tenants use voices that do not speak at {row.candidate}; they would be "
-            f"refused. Carry them over (understudy voices carry-over --to {row.candidate}), or say why that "
-            f'is right: --leave-behind "..."'
-        )
-    next_at = desk.moves.next_at()
-    if next_at is not None and desk.moves.frozen() is None:
-        # Waiting is part of the plan: to ask for a stage too early freezes nothing.
-        raise ConflictError(
-            f"Stage {row.stage + 2} may begin from {next_at:%Y-%m-%d %H:%M:%S} UTC: the policy limits moves "
-            f"away from known-good. Nothing was changed."
-        )
-    desk.moves.take(f"stage {row.stage + 2} of cutover {row.seq}", desk.actor)
-    await progress.go_on(
-        desk.database,
-        row,
-        actor=desk.actor,
-        reason=reason if leave_behind is None else f"{reason}; left behind: {leave_behind}",
-        watched_s=desk.playbook.cutover.watched_s,
-        evidence=judged,
-    )
-    return await desk.newest()
-
-
-async def laggards(desk: Desk, epoch: int) -> list[str]:
-    """Wait until every live process holds that epoch; return those that do not."""
-    deadline_s = desk.clock.monotonic_s() + IN_FORCE_WITHIN_S
-    while True:
-        async with desk.database.service() as conn:
-            live = await list_processes(conn, LIVE_WITHIN_S)
-        behind = [
-            f"{process.kind} {process.pid}"
-            for process in live
-            if process.kind in {"api", "worker"}
-            and max(process.cutover_epoch or 0, process.mode_epoch or 0) < epoch
-        ]
-        if not behind or desk.clock.monotonic_s() > deadline_s:
-            return behind
-        await asyncio.sleep(0.1)
-
-
-async def describe(desk: Desk) -> dict[str, Any]:
-    """Return everything that `cutover status` tells, as plain data."""
-    async with desk.database.service() as conn:
-        row, mode = await rows.read_cutover(conn), await read_mode(conn)
-        stays = await rows.list_stays(conn)
-        history = await rows.cutover_history(conn, 20)
-    record, clock = desk.moves.record(), memory.stabilization_clock(desk.store, desk.name)
-    next_at = desk.moves.next_at()
-    counts = clock is not None and mode is not None and (mode.value, mode.epoch) == _of(clock)
-    told: dict[str, Any] = plain(
-        {
-            "environment": desk.name,
-            "cutover": asdict(row) if row else None,
-            "in_force": row is not None and mode is not None and row.in_force(mode.epoch),
-            "mode": {"value": mode.value, "epoch": mode.epoch} if mode else None,
-            "judgement": memory.last_judgement(desk.store, desk.name),
-            "stays": [asdict(one) for one in stays],
-            "moves": {**asdict(record), "next_at": next_at},
-            "stabilization": asdict(clock) if clock is not None and counts else None,
-            "history": [asdict(change) for change in history],
-        }
-    )
-    return told
 
 
 def person() -> str:
@@ -344,22 +238,3 @@ def person() -> str:
 def short(plan: Plan) -> str:
     """Return as much of the plan's digest as a person types."""
     return plan.sha256[:SHORT]
-
-
-def plain(value: Any) -> Any:
-    """Return it with times as ISO 8601 and everything else that JSON does not know as text."""
-    if isinstance(value, dict):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _of(clock: memory.StabilizationClock) -> tuple[str, int]:
-    return clock.candidate, clock.mode_epoch
-
-
-def _age_s(at: str, now: datetime) -> float:
-    return (now - datetime.fromisoformat(at)).total_seconds()

@@ -17,6 +17,7 @@ from understudy.demo.stage import Stage
 from understudy.demo.story import Ending, Story
 
 WINDOW_S = 5
+NOT_BUILT_HERE = "`make frontend` builds the studio and the operations console; it needs Node 20.19 or newer"
 
 
 @reports_errors
@@ -54,6 +55,7 @@ def demo(
             }
         )
     stage.say("Everything is stopped. Keep it running with: [bold]make up[/]", mark="✓", style="green")
+    stage.plain("          look     it prints the addresses of the studio and of the operations console")
     stage.plain(f"          listen   {ending.audio[0]}  and  {ending.audio[1]}")
     stage.plain(f"          read     {ending.report}")
     if not ending.checklist_green:
@@ -67,6 +69,10 @@ async def _perform(stage: Stage, output: Path) -> Ending:
     try:
         async with running_service(folder / "home", mode="qwen", window_s=WINDOW_S) as service:
             stage.say(f"ready: api {service.api}, guard {service.guard}", mark="✓", style="green")
+            if service.studio and service.operations:
+                stage.plain(f"          studio {service.studio}, operations console {service.operations}")
+            else:
+                stage.plain(f"          without pages: {NOT_BUILT_HERE}")
             timeout = aiohttp.ClientTimeout(total=60)
             async with aiohttp.ClientSession(timeout=timeout) as http:
                 ending = await Story(service, http, stage, output).tell()

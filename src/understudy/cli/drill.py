@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +14,11 @@ from rich.text import Text
 
 from understudy.cli.environment import chosen
 from understudy.cli.installation import DEFAULT_HOME, HomeOption, JsonOption
-from understudy.cli.output import console, print_json, reports_errors
+from understudy.cli.output import console, errors, print_json, reports_errors
 from understudy.drilling.running import run_drill
-from understudy.drilling.scenarios import SCENARIOS, scenarios_of
+from understudy.drilling.scenarios import scenarios_of
 from understudy.errors import ConfigurationError
+from understudy.restoration.drills.catalogue import DRILLS
 from understudy.restoration.drills.history import DrillRow, read_rows
 
 #: Columns of the table of runs; a narrower terminal folds its lines.
@@ -60,7 +60,7 @@ def drill(
             f"(understudy drill all --env staging)."
         )
     try:
-        rows = asyncio.run(_run(scenario, runs, home, environment.name.value, quiet=as_json))
+        rows = asyncio.run(_run(scenario, runs, home, environment.name.value, errors if as_json else console))
     except asyncio.CancelledError:  # its service is ended, and nothing is written down
         raise typer.Exit(code=128 + signal.SIGTERM) from None
     _tell(rows, as_json)
@@ -68,14 +68,13 @@ def drill(
         raise typer.Exit(code=1)
 
 
-async def _run(name: str, runs: int, home: Path, environment: str, *, quiet: bool) -> list[DrillRow]:
+async def _run(name: str, runs: int, home: Path, environment: str, told: Console) -> list[DrillRow]:
     rows = []
     for scenario in scenarios_of(name):
         for _ in range(runs):
 
             def say(words: str, about: str = scenario.name) -> None:
-                if not quiet:
-                    console.print(Text(f"{about}: {words}"), soft_wrap=True)
+                told.print(Text(f"{about}: {words}"), soft_wrap=True)
 
             rows.append(await run_drill(scenario, home=home, environment=environment, say=say))
     return rows
@@ -83,19 +82,19 @@ async def _run(name: str, runs: int, home: Path, environment: str, *, quiet: boo
 
 def _list(as_json: bool) -> None:
     if as_json:
-        print_json([{"scenario": one.name, "title": one.title, "cures": one.cures} for one in SCENARIOS])
+        print_json([one.document() for one in DRILLS])
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("scenario", "what breaks", "cured by"):
         table.add_column(heading)
-    for one in SCENARIOS:
+    for one in DRILLS:
         table.add_row(one.name, one.title, ", ".join(one.cures))
     console.print(table)
 
 
 def _tell(rows: list[DrillRow], as_json: bool) -> None:
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json([row.document() for row in rows])
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("scenario", no_wrap=True)

@@ -118,34 +118,16 @@ def list_command(
     with guard_store(home) as store:
         records = store.known_good_history(limit)
     if as_json:
-        print_json({"known_good": [_row(kept) for kept in records]})
+        print_json({"known_good": [kept.summary() for kept in records]})
         return
     if not records:
         console.print("Nothing is recorded as known-good. Record it: understudy known-good record")
     for kept in records:
-        row = _row(kept)
+        row = kept.summary()
         tag = f" ({row['tag']})" if row["tag"] else ""
         revision = f"{row['revision'][:12]}{tag}" if row["revision"] else "no revision"
         said = f"#{kept.seq:<4} {kept.at:%Y-%m-%d %H:%M} UTC  {revision:<24} {row['mode']:<6} {row['reason']}"
         console.print(Text(said), soft_wrap=True)
-
-
-def _row(kept: KnownGood) -> dict[str, Any]:
-    document = kept.document
-    git, release = document.get("git") or {}, document.get("release") or {}
-    return {
-        "seq": kept.seq,
-        "at": kept.at.isoformat(),
-        "actor": kept.actor,
-        "reason": document.get("reason", ""),
-        "environment": document.get("environment"),
-        "revision": release.get("revision") or git.get("revision"),
-        "tag": git.get("tag") or release.get("tag"),
-        "changed": bool(git.get("changed")),
-        "release": release.get("name"),
-        "migrations_head": (document.get("migrations") or {}).get("head"),
-        "mode": (document.get("provider") or {}).get("mode"),
-    }
 
 
 def _tell(records: list[KnownGood], home: Path, as_json: bool, *, full: bool = False) -> None:

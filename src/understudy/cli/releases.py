@@ -19,6 +19,7 @@ from understudy.processes.serving import OWN_CODE
 from understudy.releases.building import build_release
 from understudy.releases.checkout import Checkout
 from understudy.releases.identity import running_checkout
+from understudy.releases.pages import read_pages
 from understudy.releases.release import Release, damages, find_release, list_releases, releases_dir
 from understudy.restoration.targets.base import Deployment, DeploymentState
 
@@ -80,12 +81,20 @@ def build(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Build a revision: wheel, and the installed dependencies beside it. Nothing is fetched or installed."""
+    """Build a revision: wheel, and the installed dependencies beside it. No Python package is fetched.
+
+    The studio and the operations console are copied from a build of the same sources (`make frontend`); where
+    there is none they are built with npm, and where that is not possible the release has none and says so.
+    """
     release = _built(ref, checkout, Home.at(home).root)
     if as_json:
         print_json(release.document())
-    else:
-        console.print(Text(f"{release.name}: revision {release.revision} in {release.path}"), soft_wrap=True)
+        return
+    console.print(Text(f"{release.name}: revision {release.revision} in {release.path}"), soft_wrap=True)
+    pages = read_pages(release.path)
+    if pages is not None and pages.why is not None:
+        told = f"Without studio and operations console: {pages.why}"
+        console.print(Text(told, style="yellow"), soft_wrap=True)
 
 
 @app.command("deploy", epilog="Example: understudy releases deploy v1.4")
@@ -155,7 +164,7 @@ def _built(ref: str, place: Path | None, home: Path) -> Release:
             f"{ref} names no release here, and no tag, branch or commit of {found.root}. Is it fetched? "
             f"git fetch --all --tags"
         )
-    return build_release(found, revision, releases_dir(home), SystemClock())
+    return build_release(found, revision, releases_dir(home), SystemClock(), with_npm=True)
 
 
 async def _deploy(home: Path, name: str, within_s: float) -> Deployment:

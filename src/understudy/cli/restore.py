@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -150,13 +150,12 @@ def _incident(store: Any, name: str, environment: str) -> str | None:
 
 def _action(store: Any, name: str, incident: str | None) -> ActionName | None:
     """Return the action that is named, or the one that the incident waits for."""
-    from understudy.restoration.triggers.cures import ActionName  # noqa: PLC0415
+    from understudy.restoration.triggers.cures import ACTIONS, action_named  # noqa: PLC0415
 
-    known: tuple[ActionName, ...] = get_args(ActionName)
     if name:
-        found = next((action for action in known if action == name), None)
+        found = action_named(name)
         if found is None:
-            raise ConfigurationError(f"--action {name}: write one of {', '.join(known)}.")
+            raise ConfigurationError(f"--action {name}: write one of {', '.join(ACTIONS)}.")
         return found
     if incident is None:
         return None

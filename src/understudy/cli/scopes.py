@@ -143,4 +143,6 @@ SCOPES: dict[str, Scope] = {
     "playbook fields": _READS,
     "playbook simulate": _READS,
     "playbook replay": _LOOKS_IN,
+    "openapi api": _READS,
+    "openapi guard": _READS,
 }

@@ -1,12 +1,16 @@
-"""An incident's journal as lines a tired person reads: when, what, and on what evidence."""
+"""How an incident's lines look in a terminal; what they say is :mod:`understudy.restoration.report.lines`."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from understudy.restoration.report import lines
+from understudy.restoration.report.lines import duration, since_onset
+
+__all__ = ["STATE_STYLES", "Line", "duration", "line_of", "since_onset"]
 
 #: State -> style, everywhere states are shown.
 STATE_STYLES = {
@@ -19,26 +23,29 @@ STATE_STYLES = {
     "FROZEN": "bold red",
     "ABORTED": "dim",
 }
-#: Facts of a piece of evidence that are shown on one line.
-_FACTS_SHOWN = 4
-_PARTS_OF_A_WHOLE = frozenset({"success_rate", "realtime_failures", "playback"})
-_CREATES = frozenset({("cost", "design_repeats"), ("cost", "creates_hour")})
-_LONGEST_FACT = 40
+_STYLES = {
+    "opened": STATE_STYLES["OPEN"],
+    "joined": "red",
+    "begun": "bold",
+    "intent": "dim",
+    "held": "bold yellow",
+    "escalated": "bold yellow",
+    "plan": "bold yellow",
+    "approval": "cyan",
+    "abort": "bold red",
+    "hold": "bold yellow",
+    "resume": "cyan",
+    "page": "bold red",
+    "ack": "cyan",
+    "note": "cyan",
+    "alarm": "bold red",
+    "alarm_over": "green",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One journal entry.
-
-    Parameters
-    ----------
-    what
-        A word or two: the state moved to, ``page``, ``done``, ``FAILED``.
-    said
-        The sentence.
-    more
-        What it rests on, in short.
-    """
+    """One journal entry as it is shown."""
 
     at: datetime
     what: str
@@ -47,188 +54,17 @@ class Line:
     more: str = ""
 
 
-def since_onset(at: datetime, onset: datetime | None) -> str:
-    """Return ``T+42s``, ``T-3s`` or ``T+2m05s``; the time of day where the onset is not known."""
-    if onset is None:
-        return f"{at:%H:%M:%S}"
-    seconds = (at - onset).total_seconds()
-    return f"T{'-' if seconds < 0 else '+'}{duration(abs(seconds))}"
-
-
-def duration(seconds: float) -> str:
-    """Return ``4.2s``, ``42s``, ``2m05s``, ``3h07m`` or ``2d04h``."""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86_400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
-
-
 def line_of(entry: Mapping[str, Any]) -> Line:
-    """Return what one entry (as :func:`entry_document` gives it) says."""
-    at = datetime.fromisoformat(entry["at"])
-    if (teller := _LONG.get(entry["kind"])) is not None:
-        return teller(at, entry)
-    short = _SHORT.get(entry["kind"])
-    if short is not None:
-        what, style, pattern = short
-        words = defaultdict(str, {name: value for name, value in entry["body"].items() if value is not None})
-        who = str(entry["actor"]).removeprefix("person:")
-        words |= {"actor": who, "step": entry["step"] or "", "detail": _detail(entry["body"])}
-        more = _MORE.get(entry["kind"], _nothing)
-        return Line(at, what, pattern.format_map(words), style, more(entry["body"]))
-    body = entry["body"]
-    said = str(body.get("detail") or body.get("message") or body.get("reason") or "")
-    return Line(at, str(entry["kind"]).replace("_", " "), said, "", "" if said else _facts(body))
+    """Return what one entry (as :func:`entry_document` gives it) says, and its style."""
+    line = lines.line_of(entry)
+    return Line(line.at, line.what, line.said, _style(entry), line.more)
 
 
-#: Kind -> word, style, sentence.
-_SHORT = {
-    "joined": ("joined", "red", "Fails as well: {detail}"),
-    "begun": ("begins", "bold", "{action}, attempt {attempt}: {title}"),
-    "intent": ("step", "dim", "{step}"),
-    "held": ("failed", "bold yellow", "{action}: {reason}"),
-    "escalated": ("next", "bold yellow", "{action} instead of {from}: {reason}"),
-    "plan": (
-        "plan",
-        "bold yellow",
-        "{action}, proposed for approval by {approvals}, asked for by {requested_by}",
-    ),
-    "approval": ("approved", "cyan", "{actor} agrees to {action} {reason}"),
-    "abort": ("abort", "bold red", "{actor}: {reason}"),
-    "hold": ("hold", "bold yellow", "{actor}: {reason}"),
-    "resume": ("resume", "cyan", "{actor}: {reason}"),
-    "page": ("PAGE", "bold red", "{message}"),
-    "ack": ("ack", "cyan", "{actor} has taken it on"),
-    "note": ("note", "cyan", "{actor}: {text}"),
-    "alarm": ("alarm", "bold red", "{name}: {message}"),
-    "alarm_over": ("alarm over", "green", "{name}"),
-}
-
-
-def _opened_line(at: datetime, entry: Mapping[str, Any]) -> Line:
-    return Line(at, "OPEN", _detail(entry["body"]), STATE_STYLES["OPEN"], _finding(entry["body"]))
-
-
-def _state_line(at: datetime, entry: Mapping[str, Any]) -> Line:
-    body, to = entry["body"], str(entry["body"].get("to"))
-    parts = [body.get("title"), body.get("reason"), body.get("side")]
-    if str(entry["actor"]).startswith("person:"):
-        parts.append(f"by {entry['actor'].removeprefix('person:')}")
-    recovery = body.get("recovery")
-    if isinstance(recovery, Mapping):
-        parts.append(f"{recovery.get('n')} clean calls, {recovery.get('failures')} failed")
-    said = "; ".join(str(part) for part in parts if part)
-    return Line(at, to, said, STATE_STYLES.get(to, "bold"), _facts(body.get("impact")))
-
-
-def _outcome_line(at: datetime, entry: Mapping[str, Any]) -> Line:
-    body = entry["body"]
-    spent_ms = body.get("duration_ms", 0)
-    took = f"{entry['step']} in {duration(spent_ms / 1000) if spent_ms >= 1000 else f'{spent_ms} ms'}"
-    evidence = body.get("evidence")
-    more = _facts(evidence)
-    if digest := body.get("evidence_sha256"):
-        more = f"{more}  sha256 {str(digest)[:12]}".strip()
-    if body.get("ok"):
-        return Line(at, "done", took, "green", more)
-    return Line(at, "FAILED", f"{took}: {body.get('problem')}", "bold red", more)
-
-
-def _detail(body: Mapping[str, Any]) -> str:
-    finding = body.get("finding")
-    return str(finding.get("detail", "")) if isinstance(finding, Mapping) else ""
-
-
-def _finding(body: Mapping[str, Any]) -> str:
-    finding = body.get("finding")
-    if not isinstance(finding, Mapping):
-        return ""
-    where = f"{finding.get('trigger')}/{finding.get('check') or '-'}"
-    if finding.get("provider"):
-        where += f" on {finding['provider']} epoch {finding.get('mode_epoch')}"
-    where += _counted(finding)
-    action = body.get("action")
-    acts = f"the guard acts: {action}" if action else "a person must act"
-    if action and finding.get("mode") == "pause":
-        acts = f"the guard proposes: {action}"
-    if body.get("requested_by"):
-        where, acts = f"{action}", f"{str(body['requested_by']).removeprefix('person:')} asks for it"
-    return f"{where}; {acts}"
-
-
-def _counted(finding: Mapping[str, Any]) -> str:
-    """Return how much was bad, where a part of a whole says it; of other families the sentence does."""
-    n, bad, trigger = finding.get("n"), finding.get("failures"), finding.get("trigger")
-    if n and trigger in _PARTS_OF_A_WHOLE:
-        return f": {bad} of {n}"
-    if n and (trigger, finding.get("check")) in _CREATES:
-        return f": {n} billed creates, {bad} beyond the limit"
-    return ""
-
-
-def _to_do(body: Mapping[str, Any]) -> str:
-    return f"to do: {body['instruction']}" if body.get("instruction") else ""
-
-
-def _facts(value: Any) -> str:
-    """Return a few facts of a piece of evidence: its sentence if it has one, else its plainest values."""
-    if not isinstance(value, Mapping):
-        return ""
-    if value.get("detail"):
-        return str(value["detail"])
-    found = [f"{name}={fact}" for name, fact in _plain(value)]
-    left = len(found) - _FACTS_SHOWN
-    return " ".join(found[:_FACTS_SHOWN]) + (f" and {left} more" if left > 0 else "")
-
-
-def _plain(value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, fact in value.items():
-        if name == "actor" or name.endswith("_at"):
-            continue  # the line itself says who and when
-        if isinstance(fact, Mapping):
-            yield name, f"{len(fact)} facts"
-        elif isinstance(fact, (list, tuple)):
-            yield name, f"{len(fact)} rows"
-        elif fact is not None and fact != "":
-            text = str(fact)
-            yield name, text if len(text) <= _LONGEST_FACT else text[: _LONGEST_FACT - 1] + "…"
-
-
-def _plan(body: Mapping[str, Any]) -> str:
-    box = f"within {body['time_box_s']:g} s" if body.get("time_box_s") else ""
-    return " ".join(filter(None, (box, _facts(body.get("plan")))))
-
-
-def _agreed(body: Mapping[str, Any]) -> str:
-    names = ", ".join(str(name).removeprefix("person:") for name in body.get("approved_by") or ())
-    return f"approved by {names}" if names else ""
-
-
-def _hash(body: Mapping[str, Any]) -> str:
-    return f"sha256 {str(body.get('plan_sha256'))[:12]}"
-
-
-def _nothing(_: Mapping[str, Any]) -> str:
-    return ""
-
-
-#: Kind -> what its line rests on.
-_MORE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "joined": _finding,
-    "page": _to_do,
-    "intent": _plan,
-    "begun": _agreed,
-    "plan": _hash,
-    "approval": _hash,
-}
-_LONG: Mapping[str, Callable[[datetime, Mapping[str, Any]], Line]] = {
-    "opened": _opened_line,
-    "state": _state_line,
-    "outcome": _outcome_line,
-}
+def _style(entry: Mapping[str, Any]) -> str:
+    match entry["kind"]:
+        case "state":
+            return STATE_STYLES.get(str(entry["body"].get("to")), "bold")
+        case "outcome":
+            return "green" if entry["body"].get("ok") else "bold red"
+        case kind:
+            return _STYLES.get(kind, "")

@@ -22,6 +22,7 @@ from understudy.processes.up import UpOptions, run_up
 
 STYLES = {"crashed": "bold red", "restart_failed": "bold red", "restarted": "yellow"}
 PORT_HELP = "Loopback port; a free one when left out."
+NOT_BUILT = "studio and operations console are not all built: run `make frontend`, then load the page"
 log = get_logger(__name__)
 
 
@@ -110,9 +111,11 @@ def _show(addresses: dict[str, Any]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold cyan")
     table.add_column(overflow="fold")
-    for name in ("api", "guard", "dashscope", "modal", "postgres"):
+    for name in ("studio", "operations", "api", "guard", "dashscope", "modal", "postgres"):
         if addresses[name]:
             table.add_row(name, Text(str(addresses[name])))
+    if not addresses["studio"] or not addresses["operations"]:
+        table.add_row("pages", Text(NOT_BUILT, style="yellow"))
     if addresses["release"] != OWN_CODE:
         told = f"release {addresses['release']}, not this program's own (understudy releases deploy checkout)"
         table.add_row("code", Text(told, style="yellow"))
@@ -124,6 +127,8 @@ def _show(addresses: dict[str, Any]) -> None:
             ("Next, in another terminal:\n", "dim"),
             f"  UNDERSTUDY_HOME={shown} understudy status\n",
             f"  UNDERSTUDY_HOME={shown} understudy smoke --base-url {addresses['api']}\n",
+            f"  UNDERSTUDY_HOME={shown} understudy guard-keys create YOUR-NAME",
+            ("   the key that the operations console asks for\n", "dim"),
             ("Ctrl-C stops everything.", "dim"),
         ),
         soft_wrap=True,

@@ -7,14 +7,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from understudy.bound_children import bound_to_parent
 from understudy.envfile import set_in_env_file
 from understudy.errors import UnderstudyError
 from understudy.settings import ENV_FILE_VARIABLE, Settings
@@ -22,6 +24,8 @@ from understudy.store.embedded.server import EmbeddedPostgres
 
 START_DEADLINE_S = 90.0
 STOP_DEADLINE_S = 45.0
+#: Whether a SIGTERM cancels what runs in this context already.
+_LISTENS = ContextVar("listens_to_sigterm", default=False)
 
 
 class DemoError(UnderstudyError):
@@ -40,6 +44,9 @@ class Service:
     modal: str
     home: Path
     operator_token: str
+    #: Where the pages are; None where they are not built.
+    studio: str | None = None
+    operations: str | None = None
 
     async def guard_document(self, http: aiohttp.ClientSession, path: str) -> dict[str, Any]:
         """Read one of the guard's documents as an operator."""
@@ -65,6 +72,32 @@ class Service:
         return {"Authorization": f"Bearer {self.operator_token}"}
 
 
+@contextmanager
+def cancelled_by_sigterm() -> Iterator[None]:
+    """Let a SIGTERM cancel this task, once, so that nothing is left running or lying about.
+
+    The outermost one counts.
+    """
+    if _LISTENS.get():
+        yield
+        return
+    loop, asking = asyncio.get_running_loop(), asyncio.current_task()
+    assert asking is not None  # noqa: S101  (a coroutine runs in a task)
+
+    def cancel() -> None:
+        # A second one must not cut off what the first one set going.
+        if not asking.cancelling():
+            asking.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, cancel)
+    listens = _LISTENS.set(True)
+    try:
+        yield
+    finally:
+        _LISTENS.reset(listens)
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
 @asynccontextmanager
 async def running_service(
     home: Path, *, mode: str, window_s: int, settings: Mapping[str, str] | None = None
@@ -82,24 +115,26 @@ async def running_service(
         # Into the file: a child's environment is made anew from it.
         _write_settings(home, settings)
     errors = home.parent / "up.log"
-    with errors.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "understudy.cli.app", "up", "--json"),
-            *("--home", str(home), "--mode", mode, "--window-s", str(window_s)),
-            env=without_settings(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    loop, asking = asyncio.get_running_loop(), asyncio.current_task()
-    assert asking is not None  # noqa: S101  (a coroutine runs in a task)
-    loop.add_signal_handler(signal.SIGTERM, asking.cancel)
-    try:
-        yield await _ready(process, errors)
-    finally:
-        await _stop(process)
-        await EmbeddedPostgres(home).destroy()
-        loop.remove_signal_handler(signal.SIGTERM)
+    with cancelled_by_sigterm():
+        with errors.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *bound_to_parent(
+                    (
+                        *(sys.executable, "-m", "understudy.cli.app", "up", "--json"),
+                        *("--home", str(home), "--mode", mode, "--window-s", str(window_s)),
+                    ),
+                    dies_by=signal.SIGTERM,
+                ),
+                env=without_settings(),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield await _ready(process, errors)
+        finally:
+            await _stop(process)
+            await EmbeddedPostgres(home).destroy()
 
 
 def _write_settings(home: Path, settings: Mapping[str, str]) -> None:
@@ -133,6 +168,8 @@ async def _ready(process: asyncio.subprocess.Process, errors: Path) -> Service:
         dashscope=addresses["dashscope"],
         modal=addresses["modal"],
         home=home,
+        studio=addresses.get("studio"),
+        operations=addresses.get("operations"),
         operator_token=(home / "run" / "operator.token").read_text().strip(),
     )
 

@@ -43,13 +43,14 @@ class Tenant:
         self._api = api
         self._headers: dict[str, str] = {}
         self.access_token = ""
+        self.email = ""
+        self.password = ""
 
     async def sign_up(self) -> None:
         """Create an account with a throw-away address and password."""
-        account = {
-            "email": f"{self.name.lower()}-{secrets.token_hex(4)}@demo.understudy.invalid",
-            "password": secrets.token_urlsafe(18),
-        }
+        self.email = f"{self.name.lower()}-{secrets.token_hex(4)}@demo.understudy.invalid"
+        self.password = secrets.token_urlsafe(18)
+        account = {"email": self.email, "password": self.password}
         session = await self._call("POST", "/auth/v1/signup", json=account)
         self.access_token = str(session["access_token"])
         self._headers = {"Authorization": f"Bearer {self.access_token}"}

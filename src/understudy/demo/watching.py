@@ -12,19 +12,10 @@ import aiohttp
 from understudy.demo.service import DemoError, Service
 from understudy.demo.stage import Stage
 from understudy.demo.traffic import Tally
+from understudy.restoration.report.steps import words_of
 
 LOOK_EVERY_S = 0.2
 
-#: What each step of the env switch does, in a spectator's words.
-STEPS = {
-    "evidence": "evidence captured before anything is touched",
-    "precheck": "the side to go back to answers: Modal is healthy",
-    "live_override": "live switch written",
-    "durable_env": "TTS_PROVIDER_MODE=modal written to the environment file",
-    "redeploy": "new api and worker ready, old ones drained",
-    "read_back": "every process reads back Modal",
-    "verification": "smoke suite from outside",
-}
 STATES = {
     "OPEN": ("!", "bold red", "incident opened"),
     "RESTORING": (">", "yellow", "restoring: fast rollback via env switch"),
@@ -100,11 +91,12 @@ class Watch:
             self._tell_state("OPEN", f": {body['finding']['detail']}")
         elif entry["kind"] == "state" and body.get("to") in STATES:
             self._tell_state(body["to"])
-        elif entry["kind"] == "outcome" and entry["step"] in STEPS:
+        elif entry["kind"] == "outcome":
             mark, style = ("✓", "green") if body["ok"] else ("✗", "bold red")
             problem = "" if body["ok"] else f" ({body['problem']})"
+            words = words_of(entry["step"], body.get("action"))
             self._stage.say(
-                f"  {STEPS[entry['step']]} [dim]{body['duration_ms']} ms[/]{problem}", mark=mark, style=style
+                f"  {words.done} [dim]{body['duration_ms']} ms[/]{problem}", mark=mark, style=style
             )
         elif entry["kind"] == "joined":
             self._stage.say(f"fails as well: {body['finding']['detail']}", mark="!", style="red")

@@ -104,11 +104,14 @@ class Place:
             async with asyncio.timeout(COMMAND_S):
                 said, _ = await process.communicate()
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise DrillError(
                 f"`understudy {' '.join(arguments)}` took longer than {COMMAND_S:g} s."
             ) from None
+        finally:
+            # Cut off too: it must not write into a folder that is being removed.
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         words = said.decode(errors="replace").strip()
         if process.returncode != 0:
             last = words.splitlines()[-1] if words else "no word from it"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from understudy.demo.service import cancelled_by_sigterm
 from understudy.drilling.following import DrillError, Following
 from understudy.drilling.judging import row_of
 from understudy.drilling.place import Place, place
@@ -38,7 +39,22 @@ async def run_drill(scenario: Scenario, *, home: Path, environment: str, say: Sa
     environment
         Name under which it is remembered.
     """
-    folder = Path(tempfile.mkdtemp(prefix="understudy-drill-"))
+    with cancelled_by_sigterm():
+        folder = Path(tempfile.mkdtemp(prefix="understudy-drill-"))
+        try:
+            row = await _drilled(folder, scenario, home, environment, say)
+        except asyncio.CancelledError:  # stopped: no row tells of it, and nobody looks for its logs
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        append_row(home, row)
+        if row.passed:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            say(f"the logs are kept in {folder}")
+        return row
+
+
+async def _drilled(folder: Path, scenario: Scenario, home: Path, environment: str, say: Say) -> DrillRow:
     injected_at = datetime.now(UTC)
     problem: str | None = None
     document: Mapping[str, Any] | None = None
@@ -62,10 +78,7 @@ async def run_drill(scenario: Scenario, *, home: Path, environment: str, say: Sa
                 report = await _report(here, home, scenario, injected_at, document["id"])
     except (UnderstudyError, TimeoutError, OSError) as error:
         problem = str(error) or type(error).__name__
-    except asyncio.CancelledError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    row = row_of(
+    return row_of(
         document,
         scenario=scenario.name,
         environment=environment,
@@ -77,12 +90,6 @@ async def run_drill(scenario: Scenario, *, home: Path, environment: str, say: Sa
         report=report,
         problem=problem,
     )
-    append_row(home, row)
-    if row.passed:
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        say(f"the logs are kept in {folder}")
-    return row
 
 
 async def _prepare(here: Place, scenario: Scenario, say: Say) -> None:

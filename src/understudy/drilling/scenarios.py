@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from understudy.drilling import faults
 from understudy.drilling.faults import Act
 from understudy.drilling.players import Heard
-from understudy.errors import NotFoundError
+from understudy.restoration.drills.catalogue import Drill, drill_named
+from understudy.restoration.triggers.cures import ActionName
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,10 @@ class Scenario:
 
     Parameters
     ----------
+    drill
+        Its name and title, and what must cure it.
     finds
         What the incident must have been opened for: beginnings of the finding's key, any of them.
-    cures
-        Actions that must be performed, in order; any other is wrong.
     inject, calm
         Cause the fault; take it out once it is mitigated, where the cure does not.
     prepare
@@ -38,10 +39,8 @@ class Scenario:
         Seconds from the injection in which all of it must happen.
     """
 
-    name: str
-    title: str
+    drill: Drill
     finds: tuple[str, ...]
-    cures: tuple[str, ...]
     inject: Act
     calm: Act = faults.nothing
     prepare: Act = faults.nothing
@@ -53,104 +52,100 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)
     within_s: float = 240.0
 
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        return self.drill.name
+
+    @property
+    def title(self) -> str:
+        """What breaks."""
+        return self.drill.title
+
+    @property
+    def cures(self) -> tuple[ActionName, ...]:
+        """Actions that must be performed, in order; any other is wrong."""
+        return self.drill.cures
+
 
 #: Whichever of the two sees failing calls first.
 CALLS = ("success_rate/rate/", "realtime_failures/")
 
 
-def _broken(name: str, title: str, **probabilities: float) -> Scenario:
+def _broken(name: str, **probabilities: float) -> Scenario:
     inject, calm = faults.break_qwen(**probabilities)
-    return Scenario(name, title, CALLS, ("env_switch",), inject, calm)
+    return Scenario(drill_named(name), CALLS, inject, calm)
 
 
-def _heard(name: str, title: str, what: Heard) -> Scenario:
+def _heard(name: str, what: Heard) -> Scenario:
     inject, calm = faults.players_hear(what)
     finds = ("playback/decode_errors/",)
-    return Scenario(name, title, finds, ("env_switch",), inject, calm, streams=True)
+    return Scenario(drill_named(name), finds, inject, calm, streams=True)
 
 
 SCENARIOS: tuple[Scenario, ...] = (
     _broken(
         "success_rate",
-        "Qwen fails seven sessions of eight, in all three ways",
         reset_mid_audio=0.5,
         garbage_frame=0.5,
         error_event=0.5,
     ),
-    _broken("realtime_transport", "Qwen resets connections amid the audio", reset_mid_audio=1),
-    _broken("realtime_protocol", "Qwen sends frames that are not its protocol", garbage_frame=1),
-    _broken("realtime_provider", "Qwen answers with error events", error_event=1),
-    _heard("playback", "Players cannot decode what they stream", Heard.DECODE_ERROR),
+    _broken("realtime_transport", reset_mid_audio=1),
+    _broken("realtime_protocol", garbage_frame=1),
+    _broken("realtime_provider", error_event=1),
+    _heard("playback", Heard.DECODE_ERROR),
     Scenario(
-        "cost_design_repeats",
-        "A tenant has the same voice designed again and again",
+        drill_named("cost_design_repeats"),
         ("cost/design_repeats/",),
-        ("close_valve",),
         faults.repeat_designs,
         closes=False,
     ),
     Scenario(
-        "cost_runaway",
-        "A tenant has far more spoken than anybody's hour",
+        drill_named("cost_runaway"),
         ("cost/runaway_characters/",),
-        ("throttle_tenant",),
         faults.run_away,
         closes=False,
     ),
     Scenario(
-        "data_integrity",
-        "A voice has lost its provider's metadata",
+        drill_named("data_integrity"),
         ("data_integrity/missing_provider_metadata/",),
-        ("quarantine_and_repair",),
         faults.lose_metadata,
     ),
     Scenario(
-        "security_secret_mismatch",
-        "The worker holds another JWT secret than the API",
+        drill_named("security_secret_mismatch"),
         ("security/secret_mismatch/",),
-        ("reapply_settings",),
         faults.mismatch_secrets,
         needs_known_good=True,
     ),
     Scenario(
-        "security_wrong_region_key",
-        "The key belongs to the other lane",
+        drill_named("security_wrong_region_key"),
         ("security/wrong_region_key/",),
-        ("env_switch",),
         faults.take_the_wrong_key,
         faults.forget_the_wrong_key,
     ),
     Scenario(
-        "security_leak",
-        "A planted secret stands in an answer",
+        drill_named("security_leak"),
         ("security/secret_leak/",),
-        ("close_reads",),
         faults.leak_the_canary,
         closes=False,
     ),
     Scenario(
-        "schema_drift",
-        "A column that a migration made is gone",
+        drill_named("schema_drift"),
         ("data_integrity/schema_drift/",),
-        ("database_restore",),
         faults.drop_a_column,
         needs_known_good=True,
         needs_backup=True,
     ),
     Scenario(
-        "destructive_migration",
-        "A migration has dropped a table of tenants' rows",
+        drill_named("destructive_migration"),
         ("data_integrity/schema_drift/",),
-        ("database_restore",),
         faults.migrate_destructively,
         needs_known_good=True,
         needs_backup=True,
     ),
     Scenario(
-        "bad_release",
-        "A release is deployed that cannot speak through the known-good provider",
+        drill_named("bad_release"),
         CALLS,
-        ("code_rollback",),
         faults.deploy_a_bad_release,
         prepare=faults.build_a_bad_release,
         mode="modal",
@@ -158,18 +153,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         within_s=420.0,
     ),
     Scenario(
-        "slow_standby",
-        "Qwen breaks while Modal takes ten times as long as usual",
+        drill_named("slow_standby"),
         CALLS,
-        ("env_switch",),
         faults.break_behind_a_slow_standby,
         faults.calm_both,
     ),
     Scenario(
-        "drain_burst",
-        "Sessions on Qwen go on failing after the flip",
+        drill_named("drain_burst"),
         CALLS,
-        ("env_switch",),
         faults.leave_late_failures,
         faults.calm_late_failures,
     ),
@@ -186,8 +177,5 @@ def scenarios_of(name: str) -> tuple[Scenario, ...]:
     """
     if name == "all":
         return SCENARIOS
-    found = tuple(scenario for scenario in SCENARIOS if scenario.name == name)
-    if not found:
-        listed = ", ".join(scenario.name for scenario in SCENARIOS)
-        raise NotFoundError(f"There is no drill {name}. There are: {listed}, or all.")
-    return found
+    drill = drill_named(name)
+    return tuple(scenario for scenario in SCENARIOS if scenario.drill == drill)

@@ -11,8 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from understudy.bound_children import clean_environment
 from understudy.clock import SystemClock
-from understudy.processes.child import ChildSpec, LogFile, clean_environment
+from understudy.processes.child import ChildSpec, LogFile
 from understudy.processes.ports import listening_socket
 from understudy.processes.service import Event, Service
 

@@ -3,136 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.clocks import HandClock
+from tests.integration.restoration.console_stage import Served, serving
 from understudy.cli import status
-from understudy.metrics import guard_registry
 from understudy.processes.home import Home
-from understudy.resources import playbook_file
-from understudy.restoration.guard.alerts import AlertInbox, checks_of
-from understudy.restoration.guard.channels import SlackChannel
-from understudy.restoration.guard.console import Console
-from understudy.restoration.guard.heartbeat import Heartbeat
-from understudy.restoration.guard.loop import Guard, GuardView
-from understudy.restoration.guard.metering import Metering
-from understudy.restoration.guard.notifying import Notifier
-from understudy.restoration.incidents import IncidentBook, IncidentState
-from understudy.restoration.playbook.policy import Playbook, load_playbook
-from understudy.restoration.signals.readings import unseen
-from understudy.restoration.triggers.verdict import Finding, Verdict
-from understudy.store.guard import GuardStore
+from understudy.restoration.guard import events
+from understudy.restoration.guard.contract.status import BeatEvent
+from understudy.restoration.incidents import IncidentState
 
 pytestmark = pytest.mark.integration
 
 
-@dataclass
-class StandingGuard:
-    """Everything the console reads of a guard, without its loop."""
-
-    book: IncidentBook
-    playbook: Playbook
-    view: GuardView = field(default_factory=GuardView)
-    holder: str = "host:1:abc"
-    known_good: str = "modal"
-    policy_file: None = None
-
-    @property
-    def leads(self) -> bool:
-        return self.book.lease is not None
-
-    def drift(self) -> str | None:
-        return None
-
-
-@dataclass
-class Served:
-    guard: StandingGuard
-    store: GuardStore
-    clock: HandClock
-    heartbeat: Heartbeat
-    console: Console
-    session: aiohttp.ClientSession
-    url: str
-    key: str
-    incident: str
-    home: Path
-
-    async def ask(
-        self, method: str, path: str, *, key: str | None = None, body: Any = None, raw: bytes | None = None
-    ) -> tuple[int, Any]:
-        headers = {"Authorization": f"Bearer {key or self.key}"} if key != "" else {}
-        async with self.session.request(
-            method,
-            self.url + path,
-            headers=headers,
-            json=body,
-            data=io.BytesIO(raw) if raw is not None else None,
-        ) as answer:
-            text = await answer.text()
-            is_json = answer.content_type == "application/json"
-            return answer.status, json.loads(text) if is_json else text
-
-
-def finding(at: Any, check: str = "rate", trigger: str = "success_rate") -> Finding:
-    return Finding(
-        trigger=trigger, check=check, verdict=Verdict.FAIL, mode="auto", cures=("env_switch",),
-        evaluated_at=at, detail="9 of 9 calls failed", provider="qwen", mode_epoch=3, subject="speak",
-        n=9, failures=9,
-    )  # fmt: skip
-
-
 @pytest_asyncio.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
-    clock = HandClock()
-    store = GuardStore(tmp_path / "guard.sqlite3", clock)
-    book = IncidentBook(store, "local", clock)
-    book.lease = store.acquire("local", "a", lifetime_s=10**6)
-    guard = StandingGuard(book, load_playbook(playbook_file()))
-    failing = finding(clock.now())
-    guard.view.findings = (failing,)
-    guard.view.signals = unseen(clock.now(), "the database is away")
-    guard.view.verdicts = {"success_rate": Verdict.FAIL}
-    guard.view.would_have_fired = {"cost/spend_hour": 2}
-    row = book.open(
-        failing, onset=clock.now(), action="env_switch", instruction=None,
-        facts={"environment": "local", "owner": "on call"},
-    )  # fmt: skip
-    notifier = Notifier(
-        store, (cast("SlackChannel", _Named("slack")),), clock, environment="local", leads=lambda: True,
-        random=cast("Any", None),
-    )  # fmt: skip
-    heartbeat = Heartbeat(tmp_path, clock)
-    real = cast("Guard", guard)
-    console = Console(
-        real,
-        clock,
-        inbox=AlertInbox(store, clock, checks_of(guard.playbook)),
-        notifier=notifier,
-        heartbeat=heartbeat,
-        metering=Metering(guard_registry(), real, notifier),
-        reports=tmp_path / "reports",
-    )
-    url = await console.start("127.0.0.1", 0)
-    _, key = store.operators.create("ada")
-    async with aiohttp.ClientSession() as session:
-        yield Served(guard, store, clock, heartbeat, console, session, url, key, row.id, tmp_path)
-    await console.stop()
-    store.close()
-
-
-@dataclass
-class _Named:
-    name: str
+    async with serving(tmp_path) as served:
+        yield served
 
 
 async def test_every_route_wants_a_good_key(served: Served) -> None:
@@ -140,7 +32,9 @@ async def test_every_route_wants_a_good_key(served: Served) -> None:
     assert (await served.ask("GET", "/status", key=revoked))[0] == 200
     served.store.operators.revoke("bob")
     before = served.store.head()
-    wanted = [(method, path) for method, path in served.console.routes if path not in {"/health", "/metrics"}]
+    wanted = [
+        (method, path) for method, path in served.console.routes if path not in served.console.open_paths
+    ]
     assert len(wanted) >= 14
     for method, pattern in [*wanted, ("GET", "/nowhere")]:
         path = pattern.replace("{id}", served.incident)
@@ -265,7 +159,7 @@ async def test_events_are_told_as_they_happen_and_resumed_where_they_ended(serve
                     return found
         return found
 
-    listening = asyncio.create_task(listen(None, 3))
+    listening = asyncio.create_task(listen(None, 4))
     while served.console._events._listeners == 0:
         await asyncio.sleep(0.01)
     served.guard.book.append(served.incident, "page", body={"about": "a", "message": "m"})
@@ -275,9 +169,25 @@ async def test_events_are_told_as_they_happen_and_resumed_where_they_ended(serve
     told = [first, *more]
     assert [data["kind"] for name, data in told if name == "journal"] == ["page"]
     assert [data["alarms"] for name, data in told if name == "status"][-1] == {"drift": "they differ"}
+    (beat,) = (data for name, data in told if name == "beat")
+    assert BeatEvent.model_validate(beat).cycle_age_s == 0.0
     (again, *_) = await listen("1", 1)
     assert (again[0], again[1]["seq"]) == ("journal", 2)
     assert (await served.ask("GET", "/events?after=x"))[0] == 400
+
+
+async def test_a_stream_ends_with_its_key(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "BEAT_EVERY_S", 0.0)
+    _, key = served.store.operators.create("bob")
+    headers = {"Authorization": f"Bearer {key}"}
+    async with served.session.get(served.url + "/events", headers=headers) as answer:
+        seen = await answer.content.readuntil(b"event: beat")
+        served.store.operators.revoke("bob")
+        async with asyncio.timeout(10):
+            seen += await answer.content.read()  # to its end, which is a clean one
+    assert b"event: status" in seen
+    assert served.console._events._listeners == 0
+    assert (await served.ask("GET", "/events", key=key))[0] == 401
 
 
 async def test_status_finds_a_guard_that_stands_alone_by_its_heartbeat(served: Served) -> None:

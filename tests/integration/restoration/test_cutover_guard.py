@@ -17,14 +17,13 @@ import pytest_asyncio
 from tests.integration.restoration.deployment import Bench, CountingTarget, ShiftedClock, running
 from tests.integration.rollout.test_cutover import tenant
 from tests.unit.restoration.cutovers import PLAN
-from understudy.cli.cutover_desk import Desk
-from understudy.cli.cutover_desk import go_on as next_stage
-from understudy.environments import builtin_local
 from understudy.errors import ConflictError, MoveRefusedError
 from understudy.resources import playbook_file
 from understudy.restoration.actions import env_switch
 from understudy.restoration.actions.step import Progress
 from understudy.restoration.cutover import memory
+from understudy.restoration.cutover.desk import Desk
+from understudy.restoration.cutover.desk import go_on as next_stage
 from understudy.restoration.cutover.moves import MoveLimits
 from understudy.restoration.cutover.planning import share_of, subject_of
 from understudy.restoration.guard import cutover as tending
@@ -301,10 +300,7 @@ async def test_a_person_is_told_from_when_the_limits_of_moves_allow_the_next_sta
     await guard.cycle()
     await guard.cycle()
     assert f"from {at:%Y-%m-%d %H:%M:%S} UTC: understudy cutover next" in guard.view.paged["cutover"]
-    desk = Desk(
-        builtin_local(), world.home, load_settings(), playbook,
-        guard.book.store, world.database, world.target, world.clock,  # type: ignore[arg-type]
-    )  # fmt: skip
+    desk = Desk("local", playbook, guard.book.store, world.database, world.clock, "person:ada")
     with pytest.raises(ConflictError, match="Stage 2 may begin from"):
         await next_stage(desk, reason="go", leave_behind=None)
     assert moves.frozen() is None

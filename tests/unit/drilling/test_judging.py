@@ -12,6 +12,7 @@ from understudy.drilling.judging import row_of
 from understudy.drilling.scenarios import SCENARIOS, scenarios_of
 from understudy.errors import NotFoundError
 from understudy.resources import playbook_file
+from understudy.restoration.drills.catalogue import DRILLS
 from understudy.restoration.drills.history import HISTORY_FILE, DrillRow, append_row, last_passed, read_rows
 from understudy.restoration.playbook.policy import load_policy
 from understudy.restoration.playbook.repertoire import ACTIONS
@@ -146,6 +147,7 @@ def test_only_a_run_that_passed_lately_in_that_environment_counts(tmp_path: Path
 def test_every_family_of_the_playbook_is_drilled() -> None:
     policy, _ = load_policy(playbook_file())
     named = {scenario.name for scenario in SCENARIOS}
+    assert [scenario.drill for scenario in SCENARIOS] == list(DRILLS)
     assert len(named) == len(SCENARIOS)
     for family in policy.families:
         prefix = "realtime" if family.trigger == "realtime_failures" else family.trigger

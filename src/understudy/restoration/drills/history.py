@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from understudy.errors import ConfigurationError
 
@@ -56,6 +57,10 @@ class DrillRow:
         """Whether the restoration did what it should, and nothing else."""
         clean = self.wrong_actions == 0 and self.repeated_side_effects == 0
         return self.problem is None and self.detected and self.verified and clean
+
+    def document(self) -> dict[str, Any]:
+        """Return plain data, with whether it passed."""
+        return {**asdict(self), "passed": self.passed}
 
 
 def append_row(home: Path, row: DrillRow) -> None:

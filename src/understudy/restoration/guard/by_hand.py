@@ -247,6 +247,24 @@ class ByHand:
             },
         )
 
+    def under_way(
+        self, action: ActionName, *, incident: str | None = None, parameters: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """Return the incident in which a person asked for just this and which is still at it, or None.
+
+        One whose request failed is not: to ask again is to try again.
+        """
+        row = self._own(incident) if incident else self._store.open_incident_of(self._environment)
+        if row is None or row.state in TERMINAL_STATES:
+            return None
+        agenda = agenda_of(self._store.entries(row.id), repertoire.complete)
+        requests = [chain for chain in agenda.chains if chain.finding.get("trigger") == REQUEST]
+        if not requests or requests[-1].resolved or requests[-1].finding.get("check") != action:
+            return None
+        if requests[-1].parameters.get("backup") != (parameters or {}).get("backup"):
+            return None
+        return row.id if self.standing(row.id) in {None, "waits"} else None
+
     async def _aged(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return them with the age of the backup that is named, so that whoever approves sees it."""
         database = self._target.database

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,17 @@ from understudy.errors import (
 )
 from understudy.logs import Redactor, get_logger
 from understudy.metrics import may_read
-from understudy.plain_text import plain_text
 from understudy.restoration.approvals import approve
-from understudy.restoration.guard.alerts import BODY_LIMIT, AlertInbox, encodable
+from understudy.restoration.guard.alerts import BODY_LIMIT, AlertInbox
+from understudy.restoration.guard.console_parts import (
+    OPERATOR,
+    ConsolePart,
+    body_object,
+    is_open,
+    number_in,
+    said,
+    text_in,
+)
 from understudy.restoration.guard.documents import (
     alarms_document,
     entry_document,
@@ -35,6 +42,7 @@ from understudy.restoration.guard.heartbeat import STUCK_AFTER_S, Heartbeat
 from understudy.restoration.guard.loop import Guard
 from understudy.restoration.guard.metering import Metering
 from understudy.restoration.guard.notifying import Notifier
+from understudy.restoration.guard.pages import secure
 from understudy.restoration.incidents import IncidentState, acknowledge, add_note, close_by_person
 from understudy.restoration.orders import ORDERS, give_order
 from understudy.restoration.playbook.reporting import report_of, write_report_of
@@ -47,8 +55,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 OPEN_PATHS = frozenset({"/health", "/metrics"})
 PAGE = 50
 LONGEST_PAGE = 200
-LONGEST_TEXT = 4000
-_OPERATOR = web.RequestKey("operator", str)
 
 log = get_logger(__name__)
 
@@ -67,6 +73,8 @@ class Console:
         Folder that a closed incident's report is written to.
     metrics_token
         May read ``/metrics`` too.
+    parts
+        More routes, each group in a module of its own.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class Console:
         metering: Metering | None = None,
         reports: Path | None = None,
         metrics_token: str = "",
+        parts: Sequence[ConsolePart] = (),
     ) -> None:
         self._guard = guard
         self._store = guard.book.store
@@ -92,9 +101,17 @@ class Console:
         self._metering = metering
         self._reports = reports
         self._metrics_token = metrics_token
+        self._parts = tuple(parts)
         self._on_loopback = True
-        self._events = EventStream(self._store, lambda: summary_document(guard, notifier, heartbeat), clock)
+        self._events = EventStream(
+            self._store,
+            lambda: summary_document(guard, notifier, heartbeat),
+            clock,
+            cycle_age_s=heartbeat.age_s if heartbeat else lambda: None,
+            may_listen=lambda request: self._label_of(request) is not None,
+        )
         app = web.Application(middlewares=[self._guarded], client_max_size=64 * 1024)
+        app.on_response_prepare.append(secure)
         app.add_routes(
             [
                 web.get("/health", self._health),
@@ -115,13 +132,16 @@ class Console:
                 web.post("/incidents/{id}/close", self._close),
                 web.post("/incidents/{id}/approve", self._approve),
                 *(web.post(f"/incidents/{{id}}/{order}", self._order) for order in ORDERS),
+                *(route for part in parts for route in part.routes()),
             ]
         )
-        self.routes = [
-            (route.method, route.resource.canonical)
+        served = [
+            (route, route.resource.canonical)
             for route in app.router.routes()
             if route.resource is not None and route.method != "HEAD"
         ]
+        self.routes = [(route.method, path) for route, path in served]
+        self.open_paths = OPEN_PATHS | {path for route, path in served if is_open(route.handler)}
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def start(self, host: str, port: int) -> str:
@@ -134,6 +154,8 @@ class Console:
     async def stop(self) -> None:
         """Stop listening."""
         self._events.stop()
+        for part in self._parts:
+            await part.close()
         await self._runner.cleanup()
 
     # --- who may, and how errors are told -------------------------------------------------------------------
@@ -141,8 +163,8 @@ class Console:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if request.path not in OPEN_PATHS:
-                request[_OPERATOR] = self._operator(request)
+            if request.path not in OPEN_PATHS and not is_open(request.match_info.handler):
+                request[OPERATOR] = self._operator(request)
             return await handler(request)
         except UnderstudyError as error:
             headers = {"Retry-After": "2"} if error.retryable else None
@@ -156,11 +178,14 @@ class Console:
             return web.json_response({"detail": "Something went wrong."}, status=500)
 
     def _operator(self, request: web.Request) -> str:
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        label = self._store.operator(key.strip()) if scheme.lower() == "bearer" else None
+        label = self._label_of(request)
         if label is None:
             raise UnauthenticatedError("The operator's key is missing, wrong or revoked.")
         return label
+
+    def _label_of(self, request: web.Request) -> str | None:
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        return self._store.operator(key.strip()) if scheme.lower() == "bearer" else None
 
     # --- reading --------------------------------------------------------------------------------------------
 
@@ -207,8 +232,8 @@ class Console:
         return web.json_response(self._inbox.document() if self._inbox else {"alerts": []})
 
     async def _incidents(self, request: web.Request) -> web.Response:
-        limit = _number(request, "limit", PAGE, highest=LONGEST_PAGE, lowest=1)
-        offset = _number(request, "offset", 0)
+        limit = number_in(request, "limit", PAGE, highest=LONGEST_PAGE, lowest=1)
+        offset = number_in(request, "offset", 0)
         state = request.query.get("state")
         if state is not None and state not in set(IncidentState):
             raise ValidationError(f"state is none of {', '.join(IncidentState)}.")
@@ -255,16 +280,16 @@ class Console:
         )
 
     async def _ack(self, request: web.Request) -> web.Response:
-        entry = acknowledge(self._store, request.match_info["id"], person=request[_OPERATOR])
+        entry = acknowledge(self._store, request.match_info["id"], person=request[OPERATOR])
         return web.json_response(entry_document(entry))
 
     async def _note(self, request: web.Request) -> web.Response:
-        text = self._redactor(await _text(request, "text"))
-        entry = add_note(self._store, request.match_info["id"], person=request[_OPERATOR], text=text)
+        text = self._redactor(await text_in(request, "text"))
+        entry = add_note(self._store, request.match_info["id"], person=request[OPERATOR], text=text)
         return web.json_response(entry_document(entry))
 
     async def _close(self, request: web.Request) -> web.Response:
-        incident, reason = request.match_info["id"], self._redactor(await _text(request, "reason"))
+        incident, reason = request.match_info["id"], self._redactor(await text_in(request, "reason"))
 
         def write() -> None:
             if self._reports is not None:
@@ -273,26 +298,26 @@ class Console:
                 )
 
         row = close_by_person(
-            self._store, incident, person=request[_OPERATOR], reason=reason, before_commit=write
+            self._store, incident, person=request[OPERATOR], reason=reason, before_commit=write
         )
-        log.warning("closed_by_hand", incident=incident, operator=request[_OPERATOR])
+        log.warning("closed_by_hand", incident=incident, operator=request[OPERATOR])
         return web.json_response(self._document(row))
 
     async def _approve(self, request: web.Request) -> web.Response:
-        body = await _object(request)
+        body = await body_object(request)
         break_glass = body.get("break_glass", False)
         if not isinstance(break_glass, bool):
             raise ValidationError("break_glass is true or false.")
         entry = approve(
             self._store,
             request.match_info["id"],
-            person=request[_OPERATOR],
-            plan=_said(body, "plan"),
-            reason=self._redactor(_said(body, "reason")) if "reason" in body else "",
+            person=request[OPERATOR],
+            plan=said(body, "plan"),
+            reason=self._redactor(said(body, "reason")) if "reason" in body else "",
             break_glass=break_glass,
             now=self._clock.now(),
         )
-        log.warning("plan_approved", incident=entry.incident, operator=request[_OPERATOR])
+        log.warning("plan_approved", incident=entry.incident, operator=request[OPERATOR])
         return web.json_response(entry_document(entry))
 
     async def _order(self, request: web.Request) -> web.Response:
@@ -301,43 +326,11 @@ class Console:
             self._store,
             request.match_info["id"],
             order,
-            person=request[_OPERATOR],
-            reason=self._redactor(await _text(request, "reason")),
+            person=request[OPERATOR],
+            reason=self._redactor(await text_in(request, "reason")),
         )
-        log.warning("ordered", incident=entry.incident, order=order, operator=request[_OPERATOR])
+        log.warning("ordered", incident=entry.incident, order=order, operator=request[OPERATOR])
         return web.json_response(entry_document(entry))
 
     def _document(self, row: IncidentRow) -> dict[str, Any]:
         return incident_document(self._store, row, now=self._clock.now())
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
-        raise ValidationError("The body is not JSON.") from error
-    return body if isinstance(body, dict) else {}
-
-
-async def _text(request: web.Request, name: str) -> str:
-    return _said(await _object(request), name)
-
-
-def _said(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if isinstance(value, str):
-        value = plain_text(encodable(value, name), keep_newlines=True)
-    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
-        raise ValidationError(f"The body must be an object whose {name} has 1 to {LONGEST_TEXT} characters.")
-    return value
-
-
-def _number(
-    request: web.Request, name: str, default: int, *, lowest: int = 0, highest: int = 1_000_000
-) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not text.isdecimal() or not lowest <= int(text) <= highest:
-        raise ValidationError(f"{name} is not a number from {lowest} to {highest}.")
-    return int(text)

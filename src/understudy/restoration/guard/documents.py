@@ -16,6 +16,7 @@ from understudy.restoration.targets.base import MODE_VARIABLE
 from understudy.restoration.triggers.verdict import Finding
 from understudy.store.guard import TERMINAL_STATES, GuardStore, IncidentRow
 from understudy.store.journal import JournalEntry
+from understudy.store.mode import ModeRow, ProcessRow
 
 if TYPE_CHECKING:  # commands show documents without the loop and its HTTP client
     from understudy.restoration.guard.heartbeat import Heartbeat
@@ -41,9 +42,17 @@ def incident_document(store: GuardStore, row: IncidentRow, *, now: datetime) -> 
         "acknowledged_by": acknowledged_by(entries),
         "instruction": instruction_in(entries) if row.state not in TERMINAL_STATES else None,
         "plans": plans_document(entries, now),
+        "cures": cures_in(entries),
         "order": {"kind": order.kind, "by": order.actor, "reason": order.body["reason"]} if order else None,
         "times": times_of(entries).document(),
     }
+
+
+def cures_in(entries: Sequence[JournalEntry]) -> list[dict[str, Any]]:
+    """Return the actions that were begun, each once, in order."""
+    begun = [entry.body for entry in entries if entry.kind == "begun"]
+    titles = {str(body["action"]): body.get("title") or str(body["action"]) for body in begun}
+    return [{"action": action, "title": title} for action, title in titles.items()]
 
 
 def instruction_in(entries: Sequence[JournalEntry]) -> str | None:
@@ -108,7 +117,7 @@ def status_document(
         else None,
         "mode": mode_document(mode) if mode else None,
         "highest_mode_epoch": book.store.highest_mode_epoch(),
-        "processes": [process_document(process) for process in (seen.processes if seen else ())],
+        "processes": [_process(process, mode) for process in (seen.processes if seen else ())],
         "rule": guard.playbook.triggers.success_rate.rate.model_dump(),
         "verdict": finding.verdict.value if finding else None,
         "finding": finding.document() if finding else None,
@@ -121,6 +130,7 @@ def status_document(
         "probes": probes_document(seen.probes) if seen else None,
         "incident": incident_document(book.store, incident, now=clock.now()) if incident else None,
         "recovery": view.recovery.document() if view.recovery and incident else None,
+        **closures_document(guard),
         "drift": {
             "variable": MODE_VARIABLE,
             "env_value": view.env_value,
@@ -133,11 +143,32 @@ def status_document(
     }
 
 
+def _process(process: ProcessRow, mode: ModeRow | None) -> dict[str, Any]:
+    return {
+        **process_document(process),
+        "cutover_epoch": process.cutover_epoch,
+        "lagging": mode is not None and (process.mode_epoch or 0) < mode.epoch,
+        "drifting": process.drifts,
+    }
+
+
 def policy_document(policy: PolicyFile | None) -> dict[str, Any] | None:
     """Return which policy is in force, and whether the file is another by now."""
     if policy is None:
         return None
     return {"file": str(policy.path), "digest": policy.sha256[:DIGEST_CHARS], "changed": policy.changed()}
+
+
+def closures_document(guard: Guard) -> dict[str, Any]:
+    """Return what stands closed: frozen writes, kinds of reads, valves; and when that was read."""
+    found = guard.view.closures
+    frozen = found.of("writes") if found else []
+    return {
+        "writes_frozen": {name: frozen[0][name] for name in ("since", "actor", "reason")} if frozen else None,
+        "reads_closed": found.of("reads") if found else [],
+        "valves_closed": found.of("valve") if found else [],
+        "closures_read_at": found.at.isoformat() if found else None,
+    }
 
 
 def families_document(guard: Guard) -> list[dict[str, Any]]:
@@ -213,5 +244,6 @@ def summary_document(guard: Guard, notifier: Notifier | None, heartbeat: Heartbe
         "verdicts": {name: verdict.value for name, verdict in view.verdicts.items()},
         "incident": {"id": incident.id, "state": incident.state} if incident else None,
         "drifting": guard.drift() is not None,
+        "writes_frozen": bool(view.closures and view.closures.of("writes")),
         "alarms": alarms_document(guard, notifier, heartbeat),
     }

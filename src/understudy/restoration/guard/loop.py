@@ -20,9 +20,12 @@ from understudy.errors import (
 )
 from understudy.logs import Redactor, get_logger
 from understudy.restoration.guard.alarms import Alarms
+from understudy.restoration.guard.chart_memory import ChartMemory, ProcessStart
 from understudy.restoration.guard.closing import Recovering, closing_rule
+from understudy.restoration.guard.closure_watch import Closures
 from understudy.restoration.guard.cutover import CutoverGuard
 from understudy.restoration.guard.deciding import WOULD_HAVE_FIRED, Deciding
+from understudy.restoration.guard.judged_windows import JudgedWindows
 from understudy.restoration.guard.watching import Watcher
 from understudy.restoration.incidents import (
     IncidentBook,
@@ -73,6 +76,12 @@ class GuardView:
         Keys of findings that may not open an incident until they have been healthy.
     detectable
         The smallest error rate that today's traffic shows.
+    judged
+        How the success rate's windows were judged in the last hour.
+    starts
+        Processes of the product that started in the last day, oldest first.
+    closures
+        What stood closed when that was last read; None before.
     """
 
     signals: Signals | None = None
@@ -85,6 +94,9 @@ class GuardView:
     would_have_fired: dict[str, int] = field(default_factory=dict)
     disarmed: tuple[str, ...] = ()
     detectable: dict[str, Any] | None = None
+    judged: JudgedWindows = field(default_factory=JudgedWindows)
+    starts: Sequence[ProcessStart] = ()
+    closures: Closures | None = None
     cycles: int = 0
     cycle_ms: float = 0.0
 
@@ -135,6 +147,8 @@ class Guard:
     ) -> None:
         self.view = GuardView()
         self.book = book
+        self._charted = ChartMemory(book.store.charted, book.environment, self.view.judged)
+        self._charted.recall(clock.now())
         self.playbook = playbook
         self.policy_file = policy_file
         self.holder = holder
@@ -230,6 +244,9 @@ class Guard:
         view = self.view
         view.signals, view.findings = signals, findings
         view.verdicts = judging.family_verdicts(findings)
+        view.judged.saw(judged, signals.at)
+        self._charted.saw(signals.processes, signals.at, leads=self.leads)
+        view.starts = self._charted.starts
         view.detectable = dict(judging.minimum_detectable(self.playbook, signals))
         self._watch_epochs(signals)
         await self._watch_environment()

@@ -20,6 +20,7 @@ from understudy.restoration.signals.calls import Connect
 from understudy.restoration.targets.base import Target
 from understudy.restoration.targets.preflight import check_modal
 from understudy.restoration.verification.access import access_from
+from understudy.restoration.verification.board import SmokeBoard
 from understudy.restoration.verification.checklist import derive_checklist
 from understudy.restoration.verification.smoke import run_smoke
 from understudy.settings import Settings, load_settings
@@ -44,8 +45,16 @@ def preparation(
     connect: Connect,
     clock: Clock,
     stale_after_s: float,
+    board: SmokeBoard | None = None,
 ) -> Callable[[IncidentRow, int, Mapping[str, Any]], Restoration]:
-    """Return what builds the tools of one attempt to restore."""
+    """Return what builds the tools of one attempt to restore.
+
+    Parameters
+    ----------
+    board
+        Shows each smoke run while it is under way.
+    """
+    shown = board or SmokeBoard()
 
     async def check_known_good() -> CheckResult:
         now = settings_now(settings)
@@ -69,15 +78,17 @@ def preparation(
     async def verify(base_url: str, expect_provider: str | None = None) -> Verified:
         access = access_from(os.environ, home / CANARIES_FILE, base_url)
         expected = expect_provider or settings.known_good_provider
-        smoke = await run_smoke(
-            base_url,
-            identities=access.identities,
-            auth_url=access.auth_url,
-            publishable_key=access.publishable_key,
-            expect_provider=expected,
-            clock=clock,
-            on_identified=tell_apart if target.capabilities.live_switch else None,
-        )
+        with shown.showing(expected):
+            smoke = await run_smoke(
+                base_url,
+                identities=access.identities,
+                auth_url=access.auth_url,
+                publishable_key=access.publishable_key,
+                expect_provider=expected,
+                clock=clock,
+                on_identified=tell_apart if target.capabilities.live_switch else None,
+                on_checked=shown.saw,
+            )
         checklist = derive_checklist(smoke)
         open_points = [item for item in checklist.items if not item.ok]
         green = len(checklist.items) - len(open_points)

@@ -23,8 +23,11 @@ from understudy.metrics import guard_registry
 from understudy.resources import playbook_file
 from understudy.restoration.guard.alerts import AlertInbox, checks_of
 from understudy.restoration.guard.backing_up import BackupKeeper
+from understudy.restoration.guard.closure_watch import ClosureWatch
 from understudy.restoration.guard.connecting import Connector, product_url
 from understudy.restoration.guard.console import Console
+from understudy.restoration.guard.console_building import parts_of
+from understudy.restoration.guard.console_parts import ConsoleContext
 from understudy.restoration.guard.cutover import CutoverGuard
 from understudy.restoration.guard.heartbeat import Heartbeat
 from understudy.restoration.guard.leaking import LeakReport
@@ -33,10 +36,12 @@ from understudy.restoration.guard.metering import Metering
 from understudy.restoration.guard.notifying import Notifier, notifier_from
 from understudy.restoration.guard.preparing import preparation, settings_now
 from understudy.restoration.guard.sources import sight_of
+from understudy.restoration.guard.telling_tenants import TenantNotices
 from understudy.restoration.incidents import IncidentBook
 from understudy.restoration.playbook.policy import Playbook, PolicyFile, load_policy
 from understudy.restoration.probes import ProbeRunner
 from understudy.restoration.targets.choosing import target_of
+from understudy.restoration.verification.board import SmokeBoard
 from understudy.settings import Settings
 from understudy.store.guard import GUARD_FILE, MACHINE_KEY, GuardStore, open_guard_store
 
@@ -188,6 +193,7 @@ async def _run(
         known_good=settings.known_good_provider,
         environment=environment,
     )
+    board = SmokeBoard()
     guard = Guard(
         book=book,
         playbook=playbook,
@@ -201,6 +207,7 @@ async def _run(
             connect=connector,
             clock=clock,
             stale_after_s=playbook.limits.source_stale_after_s,
+            board=board,
         ),
         clock=clock,
         holder=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
@@ -235,6 +242,20 @@ async def _run(
         metering=metering,
         reports=options.home / "reports",
         metrics_token=settings.metrics_token.get_secret_value(),
+        parts=parts_of(
+            ConsoleContext(
+                guard=guard,
+                store=store,
+                clock=clock,
+                redactor=redactor,
+                connect=connector,
+                home=options.home,
+                settings=settings,
+                target=target,
+                board=board,
+                environment=options.environment,
+            )
+        ),
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -253,6 +274,8 @@ async def _run(
                 ("heartbeat", heartbeat),
                 ("leaks", leak_report),
                 ("backups", backups),
+                ("notices", TenantNotices(book, connector, clock, leads=leads)),
+                ("closures", ClosureWatch(guard.view, connector, clock)),
             )
         ]
         looked = asyncio.create_task(first_look.wait())

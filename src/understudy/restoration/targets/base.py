@@ -75,6 +75,16 @@ class Backup:
     problem: str | None = None
     only_old: bool = False
 
+    def document(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "id": self.id,
+            "created_at": self.created_at.isoformat(),
+            "size_bytes": self.size_bytes,
+            "verified_at": self.verified_at.isoformat() if self.verified_at else None,
+            "problem": self.problem,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class AppliedMigration:

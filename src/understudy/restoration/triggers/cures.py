@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -17,9 +17,15 @@ ActionName = Literal[
     "code_rollback",
     "database_restore",
 ]
+ACTIONS: tuple[ActionName, ...] = get_args(ActionName)
 #: ``shadow`` counts what it would have done, ``pause`` opens an incident and asks a person, ``auto`` acts.
 Mode = Literal["shadow", "pause", "auto"]
 Cures = Annotated[list[ActionName], Field(min_length=1, description="First cure first.")]
+
+
+def action_named(name: str) -> ActionName | None:
+    """Return the action of that name, if there is one."""
+    return next((action for action in ACTIONS if action == name), None)
 
 
 def _readable(text: str) -> str:

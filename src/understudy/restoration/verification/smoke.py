@@ -30,6 +30,7 @@ from understudy.restoration.verification.visit import Proof, Scene, Visit
 
 Body = Callable[[Visit], Awaitable[Proof]]
 Identified = Callable[[Sequence[UUID]], Awaitable[None]]
+Checked = Callable[[CheckEvidence], None]
 
 #: How long a user is given to be told apart from a probe before the probe speaks.
 IDENTIFY_S = 10.0
@@ -108,6 +109,7 @@ async def run_smoke(
     auth_url: str | None = None,
     publishable_key: SecretStr | None = None,
     on_identified: Identified | None = None,
+    on_checked: Checked = lambda _: None,
 ) -> SmokeResult:
     """Run every check against the deployment at ``base_url`` and delete afterwards what they made.
 
@@ -120,6 +122,8 @@ async def run_smoke(
     on_identified
         Called with both canaries' user ids before they make anything, so that their calls can be
         kept out of the users' numbers; when it fails, nothing is made.
+    on_checked
+        Called with each check's evidence as the check ends; for show, the result is what counts.
 
     Raises
     ------
@@ -138,10 +142,16 @@ async def run_smoke(
     scene = Scene(expect_provider, language, limits, clock, leavings)
     started_at = clock.now()
     left: list[str] = []
+
+    async def perform(run: _Run, signing_in: asyncio.Task[str | None]) -> None:
+        await _perform(run, scene, signing_in)
+        if run.evidence is not None:
+            on_checked(_cleaned(run.evidence, _cleaner(identities, scene, publishable_key)))
+
     async with client:
         runs = [_Run(check, Visit(client, scene), clock.now(), clock.monotonic_s()) for check in CHECKS]
         signing_in = asyncio.create_task(_identify(scene, client, identities, on_identified))
-        tasks = [signing_in, *(asyncio.create_task(_perform(run, scene, signing_in)) for run in runs)]
+        tasks = [signing_in, *(asyncio.create_task(perform(run, signing_in)) for run in runs)]
         try:
             _, late = await asyncio.wait(tasks, timeout=limits.suite_s)
         finally:

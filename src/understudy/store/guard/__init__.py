@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from understudy.store.guard.backend import Backend
+from understudy.store.guard.chart_memory import ChartRow, ChartTable
 from understudy.store.guard.opening import GUARD_FILE, open_guard_store
 from understudy.store.guard.operators import MACHINE_KEY
 from understudy.store.guard.postgres import PostgresBackend
@@ -27,6 +28,8 @@ __all__ = [
     "AlertRow",
     "Backend",
     "ChannelRow",
+    "ChartRow",
+    "ChartTable",
     "DeadLetter",
     "GuardStore",
     "IncidentRow",

@@ -59,6 +59,27 @@ class KnownGood:
     actor: str
     document: Mapping[str, Any]
 
+    def summary(self) -> dict[str, Any]:
+        """Return what tells one record from another, as plain data."""
+        git, release = self.document.get("git") or {}, self.document.get("release") or {}
+        provider = self.document.get("provider") or {}
+        return {
+            "seq": self.seq,
+            "at": self.at.isoformat(),
+            "actor": self.actor,
+            "reason": self.document.get("reason", ""),
+            "environment": self.document.get("environment"),
+            "environment_sha256": self.document.get("environment_sha256"),
+            "revision": release.get("revision") or git.get("revision"),
+            "tag": git.get("tag") or release.get("tag"),
+            "changed": bool(git.get("changed")),
+            "release": release.get("name"),
+            "migrations_head": (self.document.get("migrations") or {}).get("head"),
+            "mode": provider.get("mode"),
+            "region": provider.get("region"),
+            "qwen_key_fingerprint": self.document.get("qwen_key_fingerprint"),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:

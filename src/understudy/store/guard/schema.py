@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from understudy.store.guard.rows import TERMINAL_STATES
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: Postgres: the schema that holds the tables.
 POSTGRES_SCHEMA = "understudy_guard"
 
@@ -57,6 +57,15 @@ CREATE TABLE known_good (
 ) STRICT;
 """
 
+_SQLITE_3 = """
+CREATE TABLE chart_memory (
+    environment TEXT NOT NULL, kind TEXT NOT NULL, at TEXT NOT NULL, subject TEXT NOT NULL,
+    body TEXT NOT NULL, PRIMARY KEY (environment, kind, at, subject)
+) STRICT;
+CREATE INDEX journal_persons ON journal (seq) WHERE substr(actor, 1, 7) = 'person:';
+CREATE INDEX journal_person ON journal (actor, seq) WHERE substr(actor, 1, 7) = 'person:';
+"""
+
 _POSTGRES_1 = f"""
 CREATE TABLE meta (key text PRIMARY KEY, value text NOT NULL);
 CREATE TABLE lease (
@@ -91,5 +100,5 @@ def _postgres(script: str) -> str:
     return script
 
 
-SQLITE_SCRIPTS = (_SQLITE_1, _SQLITE_2)
-POSTGRES_SCRIPTS = (_POSTGRES_1, _postgres(_SQLITE_2))
+SQLITE_SCRIPTS = (_SQLITE_1, _SQLITE_2, _SQLITE_3)
+POSTGRES_SCRIPTS = (_POSTGRES_1, _postgres(_SQLITE_2), _postgres(_SQLITE_3))

@@ -10,7 +10,8 @@ must not have.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,7 @@ from understudy.clock import Clock
 from understudy.errors import ConfigurationError, ConflictError, LeaseLostError, NotFoundError
 from understudy.store.guard.alerts import AlertTable
 from understudy.store.guard.backend import Backend, Row
+from understudy.store.guard.chart_memory import ChartTable
 from understudy.store.guard.memory import Memory
 from understudy.store.guard.operators import OperatorTable
 from understudy.store.guard.outbox import OutboxTables
@@ -53,8 +55,8 @@ class GuardStore(Memory):
 
     Attributes
     ----------
-    outbox, alerts, operators
-        Tables that the notifier, the alerts' inbox and the operator API keep.
+    outbox, alerts, operators, charted
+        Tables that the notifier, the alerts' inbox, the operator API and the charts keep.
 
     Raises
     ------
@@ -73,6 +75,8 @@ class GuardStore(Memory):
         self.outbox = OutboxTables(backend)
         self.alerts = AlertTable(backend)
         self.operators = OperatorTable(backend, clock)
+        self.charted = ChartTable(backend)
+        self._told_of_entries: list[Callable[[], None]] = []
 
     def _upgrade(self) -> None:
         with self._backend.writing():
@@ -210,7 +214,7 @@ class GuardStore(Memory):
         LeaseLostError
             ``fence`` is not in force any more.
         """
-        with self._backend.writing():
+        with self._appending():
             if fence is not None:
                 self._fence(fence)
             if self.open_incident_of(environment) is not None:
@@ -266,7 +270,7 @@ class GuardStore(Memory):
         NotFoundError
             There is no such incident.
         """
-        with self._backend.writing():
+        with self._appending():
             if fence is not None:
                 self._fence(fence)
             state = self.incident(incident).state
@@ -297,11 +301,27 @@ class GuardStore(Memory):
         self, fence: Lease | None, *, kind: str, actor: str, body: Mapping[str, Any]
     ) -> JournalEntry:
         """Append an entry about the guard itself, of no incident; raises :class:`LeaseLostError`."""
-        with self._backend.writing():
+        with self._appending():
             if fence is not None:
                 self._fence(fence)
             epoch = fence.epoch if fence else None
             return self._append(NO_INCIDENT, kind=kind, step=None, actor=actor, lease_epoch=epoch, body=body)
+
+    def on_entry(self, told: Callable[[], None]) -> Callable[[], None]:
+        """Call ``told`` after each entry that this store appends; what is returned ends that.
+
+        Entries of other processes are only found by looking.
+        """
+        self._told_of_entries.append(told)
+        return lambda: self._told_of_entries.remove(told)
+
+    @contextmanager
+    def _appending(self) -> Iterator[None]:
+        """Write, and once it is written tell whoever waits for entries."""
+        with self._backend.writing():
+            yield
+        for told in tuple(self._told_of_entries):
+            told()
 
     def _append(
         self,
@@ -382,6 +402,26 @@ class GuardStore(Memory):
             "SELECT * FROM journal WHERE seq > :seq AND (:incident IS NULL OR incident = :incident) "
             "ORDER BY seq LIMIT :limit",
             {"seq": seq, "incident": incident, "limit": limit},
+        )
+        return [entry_of(row) for row in rows]
+
+    def entries_by_persons(
+        self, environment: str, *, actor: str | None = None, limit: int
+    ) -> list[JournalEntry]:
+        """What persons wrote, newest first: about incidents of this environment, and about the guard itself.
+
+        Parameters
+        ----------
+        actor
+            One of them alone, as the journal names them.
+        """
+        # Spelled so that the indexes of persons' entries are used, newest first, until there are enough.
+        one = "AND actor = :actor " if actor is not None else ""
+        rows = self._backend.run(
+            f"SELECT * FROM journal WHERE substr(actor, 1, 7) = 'person:' {one}AND (incident = '' "  # noqa: S608  # our own words
+            "OR EXISTS (SELECT 1 FROM incidents WHERE id = journal.incident AND environment = :environment)) "
+            "ORDER BY seq DESC LIMIT :limit",
+            {"environment": environment, "limit": limit} | ({"actor": actor} if actor is not None else {}),
         )
         return [entry_of(row) for row in rows]
 

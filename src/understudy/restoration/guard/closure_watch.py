@@ -1,0 +1,78 @@
+"""What stands closed, as the guard last read it: for who looks, and no part of what the guard judges by.
+
+A reading of its own, so that damage to these tables blinds nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from understudy.clock import Clock
+from understudy.errors import StoreUnavailableError
+from understudy.logs import get_logger
+from understudy.restoration.signals.calls import Connect
+from understudy.store.closures import Closure, ClosureKind, read_closures
+
+if TYPE_CHECKING:
+    from understudy.restoration.guard.loop import GuardView
+
+LOOK_EVERY_S = 2.0
+_DEADLINE_S = 2.0
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Closures:
+    """What stood closed at ``at``."""
+
+    at: datetime
+    closed: Sequence[Closure]
+
+    def of(self, kind: ClosureKind) -> list[dict[str, Any]]:
+        """Return those of one kind as plain data."""
+        return [
+            {
+                "name": closure.name,
+                "since": closure.since.isoformat(),
+                "actor": closure.actor,
+                "reason": closure.reason,
+            }
+            for closure in self.closed
+            if closure.kind == kind
+        ]
+
+
+class ClosureWatch:
+    """Keeps the guard's view of what is closed; while the database is away it stays as it was read last."""
+
+    def __init__(self, view: GuardView, connect: Connect, clock: Clock) -> None:
+        self._view = view
+        self._connect = connect
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look again and again until ``stop``; never raises."""
+        while not stop.is_set():
+            try:
+                await self.look()
+            except Exception:  # must not end the guard
+                log.exception("closures_broke")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Read once."""
+        at = self._clock.now()
+        try:
+            async with asyncio.timeout(_DEADLINE_S), (await self._connect()).service() as conn:
+                self._view.closures = Closures(at, await read_closures(conn))
+        except (StoreUnavailableError, psycopg.Error, TimeoutError) as error:
+            log.debug("closures_not_read", kind=type(error).__name__)
