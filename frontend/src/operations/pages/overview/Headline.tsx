@@ -1,0 +1,48 @@
+import {
+  CircleAlert,
+  CircleCheck,
+  CircleDashed,
+  EyeOff,
+  type LucideIcon,
+  OctagonX,
+  ShieldCheck,
+} from "lucide-react";
+import { classes } from "@/shared/classes";
+import type { Tone } from "@/shared/layout";
+import styles from "./Overview.module.css";
+import type { Sentence } from "./sentence";
+
+const ICONS: Record<Tone, LucideIcon> = {
+  pass: CircleCheck,
+  fail: OctagonX,
+  warn: CircleAlert,
+  blind: EyeOff,
+  info: ShieldCheck,
+  idle: CircleDashed,
+};
+
+/** The state of speech, in large type. Read out when it changes. */
+export function Headline({ sentence }: { sentence: Sentence }) {
+  const Icon = ICONS[sentence.tone];
+  return (
+    <div
+      className={classes(styles.headline, styles[sentence.tone])}
+      role="status"
+      data-tone={sentence.tone}
+      data-present={sentence.present}
+    >
+      <Icon size={36} aria-hidden="true" />
+      <div>
+        <p className={styles.sentence}>{together(sentence.text)}</p>
+        {sentence.more.map((one) => (
+          <p key={one}>{one}</p>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+/** A number stays on one line with its unit. */
+function together(text: string): string {
+  return text.replaceAll(/(\d) (%|s|min)(?=[\s.,;]|$)/g, "$1\u00a0$2");
+}

@@ -1,0 +1,63 @@
+/** The charts: their names, what they measure, and what is said at the cursor. */
+export const charts = {
+  heading: "The last hour",
+  headings: { 15: "The last 15 minutes", 60: "The last hour", 360: "The last 6 hours" } as Readonly<
+    Record<number, string>
+  >,
+  range: "Length",
+  ranges: { 15: "15 min", 60: "1 h", 360: "6 h" } as Readonly<Record<number, string>>,
+  stale: "The product's records cannot be read: these are the last ones known.",
+  none: "No calls in this time.",
+  noneFirst: "No call was recorded yet. Charts begin with the first one.",
+  asTable: "Show as table",
+  asChart: "Show as chart",
+  tableOf: (title: string) => `${title}, as a table`,
+  cursor: (title: string) =>
+    `${title}. Left and right arrow keys move through time, Home and End go to its edges, Escape lets go.`,
+  time: "Time",
+  at: (time: string) => `at ${time}`,
+  newest: (time: string) => `newest, ${time}`,
+  nothing: "none",
+  reading: (time: string, values: string) => `${time}: ${values}`,
+  value: (label: string, value: string) => `${label} ${value}`,
+  success: {
+    title: "Success rate",
+    about: (slo: string) => `Share of users' calls that spoke, by provider. Objective: ${slo}.`,
+    objective: (slo: string) => `objective ${slo}`,
+  },
+  failures: {
+    title: "Failures",
+    about: (bucket: string) => `Calls that failed, by class, in ${bucket}.`,
+    classes: { transport: "Transport", protocol: "Protocol", provider: "Provider", other: "Other" },
+  },
+  latency: { title: "Time to the whole speech", about: "Of calls that spoke." },
+  firstAudio: { title: "Time to first audio", about: "Of calls that stream." },
+  cost: {
+    title: "Cost an hour",
+    about: "All operations, at the pace of each moment.",
+    label: "Cost an hour",
+    hour: (money: string) => `${money} in the last 60 minutes`,
+  },
+  p50: (lane: string) => `${lane} p50`,
+  p95: (lane: string) => `${lane} p95`,
+  strip: {
+    label: (lane: string) => `Verdicts of ${lane}`,
+    letters: { PASS: "P", FAIL: "F", BLIND: "B", INCONCLUSIVE: "?", NO_DATA: "–" },
+    run: (verdict: string, from: string, until: string) => `${verdict}, ${from} to ${until}`,
+    summary: (parts: string) => `Verdict windows: ${parts}.`,
+    none: "no window was judged",
+    unjudged: "Not judged",
+    legend: "Verdict of each window",
+  },
+  marks: {
+    label: "What happened",
+    table: "What happened, as a table",
+    kinds: { mode: "Mode", incident: "Incident", state: "State", deploy: "Deployment" },
+    letters: { mode: "M", incident: "I", state: "S", deploy: "D" },
+    several: (n: number) => `${n} events`,
+    none: "Nothing happened in this time.",
+    event: "Event",
+    show: (n: number) => (n === 1 ? "Show 1 event as a table" : `Show ${n} events as a table`),
+    hide: "Hide the table of events",
+  },
+} as const;

@@ -1,0 +1,41 @@
+/** The console's frame, and what several of its pages say. Each page has its own file beside this one. */
+export const operations = {
+  title: "Operations",
+  navigation: "Operations",
+  pages: {
+    overview: "Overview",
+    incidents: "Incidents",
+    cutover: "Cutover",
+    playbook: "Playbook",
+    drills: "Drills",
+    safekeeping: "Known-good",
+    audit: "Audit",
+  },
+  signOut: "Forget the key",
+  signedInAs: (label: string) => `Key: ${label}`,
+  verdicts: {
+    PASS: "Within the objective",
+    FAIL: "Failing",
+    BLIND: "Cannot be seen",
+    INCONCLUSIVE: "Too few calls to tell",
+    NO_DATA: "No calls",
+  },
+  states: {
+    OPEN: "Open",
+    RESTORING: "Restoring",
+    MITIGATED: "Mitigated",
+    RECOVERED: "Recovered",
+    CLOSED: "Closed",
+    HOLD: "On hold",
+    FROZEN: "Frozen",
+    ABORTED: "Aborted",
+  },
+  live: {
+    live: "Live",
+    connecting: "Connecting",
+    lost: "The guard does not answer. Nothing here is newer than:",
+    stale: (age: string) => `Last look ${age} ago`,
+    never: "Nothing has been seen yet.",
+    stuck: "The guard answers, but it has completed no look for a while.",
+  },
+} as const;

@@ -1,0 +1,29 @@
+import "@/shared/theme.css";
+import "@/shared/base.css";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { BrowserRouter } from "react-router";
+import { restoreAppearance } from "@/shared/appearance";
+import { makeQueryClient } from "@/shared/queries";
+import { Toasts } from "@/shared/toasts";
+import { SessionProvider } from "./session/session";
+import { Studio } from "./shell/Studio";
+
+restoreAppearance();
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={makeQueryClient()}>
+        <BrowserRouter>
+          <SessionProvider>
+            <Toasts>
+              <Studio />
+            </Toasts>
+          </SessionProvider>
+        </BrowserRouter>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}
