@@ -8,9 +8,12 @@ LOCAL := $(VENV)/.ready-local
 DASHSCOPE_124 := tests/clients/dashscope-1.24/.venv
 GATE_PARSER := tools/parser/.venv
 HOME_DIR ?= .understudy
+BROWSER := $(VENV)/.ready-browser
+# The frontend is built before there is a .venv, too: its builder needs the standard library only.
+FRONTEND = @$$([ -x $(BIN)/python ] && echo $(BIN)/python || echo $(PYTHON)) -I src/understudy/frontend_build.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup gate-parser demo up test test-again test-long test-pg15 test-sdk test-supabase check bench bench-long format settings lock clean python-version
+.PHONY: help setup gate-parser frontend frontend-softly check-frontend demo up test test-again test-long test-pg15 test-sdk test-supabase test-browser pictures check bench bench-long format settings openapi lock clean python-version
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,10 +41,23 @@ $(READY): requirements/dev.txt pyproject.toml | python-version
 
 setup: $(READY) ## create .venv with everything, from the locked requirements
 
-demo: $(LOCAL) ## the whole story: speak, break, step back, prove it, write it down
+frontend: | python-version ## build the studio and the operations console (frontend/dist); needs node 20.19 or newer
+	$(FRONTEND) build frontend
+
+# For demo and up: without Node they go on without these pages, and say so.
+frontend-softly: | python-version
+	$(FRONTEND) build frontend --softly
+
+check-frontend: | python-version ## the frontend's format, lint, types and unit tests; needs node 20.19 or newer
+	$(FRONTEND) install frontend
+	@npm --prefix frontend run check
+	@npm --prefix frontend run typecheck
+	@npm --prefix frontend run test
+
+demo: $(LOCAL) frontend-softly ## the whole story: speak, break, step back, prove it, write it down
 	@$(BIN)/understudy demo
 
-up: $(LOCAL) ## run everything on this machine until Ctrl-C
+up: $(LOCAL) frontend-softly ## run everything on this machine until Ctrl-C
 	@$(BIN)/understudy up --home $(HOME_DIR)
 
 # The migration gate's parser is GPL-3, so it is a program of its own, in an environment of its own.
@@ -79,6 +95,17 @@ test-supabase: $(READY) ## restorations of a Supabase project by its own CLI, ve
 	else echo "npm is not installed: the Supabase CLI comes from there, and without it these tests are skipped"; fi
 	@CLIENTS_REQUIRED=$${CI:-} $(BIN)/python -m pytest -n 2 -m supabase --timeout 600 tests/clients/supabase
 
+# Playwright's client only: the browser is the distribution's (apt-get install chromium), CHROMIUM names another.
+$(BROWSER): requirements/browser.txt $(READY)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary=:all: --require-hashes --no-deps -r $<
+	@touch $@
+
+test-browser: $(BROWSER) frontend ## the studio and the operations console in a real browser; needs chromium and node
+	@BROWSER_REQUIRED=$${BROWSER_REQUIRED:-$${CI:+1}} $(BIN)/python -m pytest -m browser --timeout 600 tests/browser
+
+pictures: $(BROWSER) frontend ## make docs/pictures anew, by the tests that look at every page
+	@MAKE_PICTURES=1 BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser --timeout 600 tests/browser/test_operator.py tests/browser/test_every_page.py
+
 test-long: $(READY) $(GATE_PARSER)/.ready ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long --timeout 1800
 
@@ -86,8 +113,8 @@ test-pg15: $(READY) ## migrations on the distribution's Postgres 15
 	@$(BIN)/python -m pytest -m pg15 tests/pg15
 
 check: $(READY) $(GATE_PARSER)/.ready ## format, lint, types, layering, migration gate, playbook lint
-	@$(BIN)/ruff format --check src tests bench deploy tools
-	@$(BIN)/ruff check src tests bench deploy tools
+	@$(BIN)/ruff format --check src tests bench deploy tools hatch_build.py
+	@$(BIN)/ruff check src tests bench deploy tools hatch_build.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python tests/repository_rules.py
@@ -102,11 +129,16 @@ bench-long: $(READY) ## every fault and every drill, 20 runs each, a healthy soa
 	@BENCH_LONG=1 $(BIN)/python -m bench.run detecting soak triggers drilling
 
 format: $(READY) ## format and fix what can be fixed
-	@$(BIN)/ruff format src tests bench deploy tools
-	@$(BIN)/ruff check --fix src tests bench deploy tools
+	@$(BIN)/ruff format src tests bench deploy tools hatch_build.py
+	@$(BIN)/ruff check --fix src tests bench deploy tools hatch_build.py
 
 settings: $(READY) ## write docs/settings.md from the code
 	@$(BIN)/understudy doctor --settings-markdown > docs/settings.md.new && mv docs/settings.md.new docs/settings.md
+
+openapi: $(READY) ## write what the studio's types and docs/api.md are made of, from the code
+	@$(BIN)/understudy openapi api > frontend/openapi/studio.json.new && mv frontend/openapi/studio.json.new frontend/openapi/studio.json
+	@$(BIN)/understudy openapi guard > frontend/openapi/operations.json.new && mv frontend/openapi/operations.json.new frontend/openapi/operations.json
+	@$(BIN)/understudy openapi api --markdown > docs/api.md.new && mv docs/api.md.new docs/api.md
 
 lock: ## write the hash-locked requirements again (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/dev.txt
@@ -114,6 +146,7 @@ lock: ## write the hash-locked requirements again (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/dashscope-1.24.in -o requirements/dashscope-1.24.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/litellm.in -o requirements/litellm.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/gate.in -o requirements/gate.txt
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/dev.txt requirements/browser.in -o requirements/browser.txt
 
 clean: ## remove the virtual environment and local state
-	@rm -rf $(VENV) $(DASHSCOPE_124) $(GATE_PARSER) $(HOME_DIR) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) $(DASHSCOPE_124) $(GATE_PARSER) $(HOME_DIR) frontend/dist frontend/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -8,6 +8,8 @@ import platform
 import sys
 
 from bench import (
+    bundles,
+    console_events,
     detecting,
     drilling,
     faults,
@@ -40,6 +42,8 @@ BENCHMARKS = {
     "smoking": smoking.run,
     "signalling": signalling.run,
     "triggers": triggers.run,
+    "console_events": console_events.run,
+    "bundles": bundles.run,
 }
 #: What takes an hour; run when named, or by `make bench-long`.
 LONG = {

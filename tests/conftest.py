@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 import os
 import sys
@@ -13,6 +14,9 @@ import hypothesis
 import pytest
 import pytest_socket
 import structlog
+
+#: The browser's client comes with `make test-browser`; every other run goes without it.
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 
@@ -59,11 +63,11 @@ def _forget_logging() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a test without a category: its isolation would be a guess."""
-    categories = {"unit", "integration", "conformance", "journey", "pg15", "supabase"}
+    categories = {"unit", "integration", "conformance", "journey", "pg15", "supabase", "browser"}
     for item in items:
         if not categories & {mark.name for mark in item.iter_markers()}:
             raise pytest.UsageError(
-                f"{item.nodeid}: mark the module unit, integration, conformance, journey, pg15 or supabase"
+                f"{item.nodeid}: mark the module with one of {', '.join(sorted(categories))}"
             )
 
 

@@ -11,7 +11,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 _IDENTITY = ("-c", "user.name=Test", "-c", "user.email=test@understudy.invalid", "-c", "commit.gpgsign=false")
 #: What runs and what a wheel is made of; tests, benchmarks and pages stay away.
-_PARTS = ("src", "migrations", "playbooks", "pyproject.toml", "README.md", "LICENSE", ".gitignore")
+_PARTS = (
+    "src",
+    "migrations",
+    "playbooks",
+    "pyproject.toml",
+    "hatch_build.py",
+    "README.md",
+    "LICENSE",
+    ".gitignore",
+)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -255,6 +255,7 @@ def test_this_repository_is_recovered_by_the_same_command(tmp_path: Path, recove
     code, found, said = recover(checkout, GOOD, "--yes", "--stop-serving", PYTEST_ADDOPTS=few)
     assert code == 0, said
     told = states(found)
+    assert told.pop("frontend dependencies", "passed") == "passed"
     assert told.pop("frontend check") == told.pop("frontend typecheck") == _frontend(checkout)
     assert told == dict.fromkeys(("switch", "database", "serve", "database tests", "api tests"), "passed")
     for name in ("database-tests", "api-tests"):

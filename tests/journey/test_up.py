@@ -154,7 +154,7 @@ async def test_everything_starts_answers_and_stops_without_a_trace(
     async with running(home, TTS_PROVIDER_MODE="qwen") as up:
         assert set(up.addresses) == {
             "api", "guard", "worker_metrics", "dashscope", "modal", "postgres", "control", "home", "env_file",
-            "release", "revision",
+            "release", "revision", "studio", "operations",
         }  # fmt: skip
         assert up.addresses["release"] == "checkout"
         assert await get(f"{up.addresses['api']}/api/health") == {"ok": True}

@@ -9,8 +9,9 @@ import sys
 import uuid
 from pathlib import Path
 
+from understudy.bound_children import clean_environment
 from understudy.clock import SystemClock
-from understudy.processes.child import ChildSpec, LogFile, clean_environment
+from understudy.processes.child import ChildSpec, LogFile
 from understudy.processes.ports import listening_socket
 from understudy.processes.service import Service
 
