@@ -45,7 +45,9 @@ async def test_a_plan_is_shown_agreed_to_and_signed_with_the_key(waiting: Served
     [plan] = shown["plans"]
     assert (plan["open"], plan["approvals"], plan["approved_by"]) == (True, 1, [])
     assert plan["plan"][0]["plan"] == {"revision": "v1"}
-    code, entry = await waiting.ask("POST", approving(waiting.incident), body={"plan": SHA[:12]})
+    code, entry = await waiting.ask(
+        "POST", approving(waiting.incident), body={"plan": SHA[:12], "reason": ""}
+    )
     assert (code, entry["actor"], entry["body"]["plan_sha256"]) == (200, "person:ada", SHA)
     _, shown = await waiting.ask("GET", f"/incidents/{waiting.incident}")
     assert (shown["plans"][0]["open"], shown["plans"][0]["approved_by"]) == (False, ["person:ada"])

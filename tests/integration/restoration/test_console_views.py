@@ -117,7 +117,7 @@ async def test_the_status_says_what_is_closed_and_keeps_it_while_the_database_is
         return database
 
     async with serving(tmp_path, connect) as served:
-        watch = ClosureWatch(served.guard.view, connect, served.clock)
+        watch = ClosureWatch(served.guard.view.keep_closures, connect, served.clock)
         _, status = await served.ask("GET", "/status")
         assert (status["writes_frozen"], status["closures_read_at"]) == (None, None)
         async with database.service() as conn:

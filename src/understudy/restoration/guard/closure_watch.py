@@ -6,11 +6,11 @@ A reading of its own, so that damage to these tables blinds nothing else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 
@@ -19,9 +19,6 @@ from understudy.errors import StoreUnavailableError
 from understudy.logs import get_logger
 from understudy.restoration.signals.calls import Connect
 from understudy.store.closures import Closure, ClosureKind, read_closures
-
-if TYPE_CHECKING:
-    from understudy.restoration.guard.loop import GuardView
 
 LOOK_EVERY_S = 2.0
 _DEADLINE_S = 2.0
@@ -51,10 +48,16 @@ class Closures:
 
 
 class ClosureWatch:
-    """Keeps the guard's view of what is closed; while the database is away it stays as it was read last."""
+    """Reads what is closed, again and again.
 
-    def __init__(self, view: GuardView, connect: Connect, clock: Clock) -> None:
-        self._view = view
+    Parameters
+    ----------
+    keep
+        Given each reading; while the database is away, none.
+    """
+
+    def __init__(self, keep: Callable[[Closures], None], connect: Connect, clock: Clock) -> None:
+        self._keep = keep
         self._connect = connect
         self._clock = clock
 
@@ -73,6 +76,6 @@ class ClosureWatch:
         at = self._clock.now()
         try:
             async with asyncio.timeout(_DEADLINE_S), (await self._connect()).service() as conn:
-                self._view.closures = Closures(at, await read_closures(conn))
+                self._keep(Closures(at, await read_closures(conn)))
         except (StoreUnavailableError, psycopg.Error, TimeoutError) as error:
             log.debug("closures_not_read", kind=type(error).__name__)

@@ -308,12 +308,14 @@ class Console:
         break_glass = body.get("break_glass", False)
         if not isinstance(break_glass, bool):
             raise ValidationError("break_glass is true or false.")
+        # Agreement needs no reason: an empty one is none.
+        reason = self._redactor(said(body, "reason")) if body.get("reason", "") != "" else ""
         entry = approve(
             self._store,
             request.match_info["id"],
             person=request[OPERATOR],
             plan=said(body, "plan"),
-            reason=self._redactor(said(body, "reason")) if "reason" in body else "",
+            reason=reason,
             break_glass=break_glass,
             now=self._clock.now(),
         )

@@ -275,7 +275,7 @@ async def _run(
                 ("leaks", leak_report),
                 ("backups", backups),
                 ("notices", TenantNotices(book, connector, clock, leads=leads)),
-                ("closures", ClosureWatch(guard.view, connector, clock)),
+                ("closures", ClosureWatch(guard.view.keep_closures, connector, clock)),
             )
         ]
         looked = asyncio.create_task(first_look.wait())
