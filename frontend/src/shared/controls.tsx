@@ -92,13 +92,20 @@ interface Ids {
 
 function Field({ label, hint, error, side, children }: FieldProps & { children: (ids: Ids) => ReactNode }) {
   const id = useId();
-  const about = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
+  const about = [side && `${id}-side`, hint && `${id}-hint`, error && `${id}-error`]
+    .filter(Boolean)
+    .join(" ");
   return (
     <div className={styles.field}>
-      <label className={styles.label} htmlFor={id}>
-        <span>{label}</span>
-        {side && <span className={styles.side}>{side}</span>}
-      </label>
+      {/* Beside the label, not in it: the field's name must not change with every letter. */}
+      <div className={styles.label}>
+        <label htmlFor={id}>{label}</label>
+        {side && (
+          <span id={`${id}-side`} className={styles.side}>
+            {side}
+          </span>
+        )}
+      </div>
       {children({ id, "aria-describedby": about || undefined, "aria-invalid": error ? true : undefined })}
       {hint && (
         <p id={`${id}-hint`} className={styles.hint}>

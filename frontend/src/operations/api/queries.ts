@@ -57,12 +57,14 @@ export function useChecklist(id: string | null) {
   });
 }
 
-/** The cutover, its sample and its moves. */
+const ON: ReadonlySet<string | undefined> = new Set(["running", "paused", "finishing"]);
+
+/** The cutover, its sample and its moves. Nothing tells of its sample, so it is asked more often while one is on. */
 export function useCutover() {
   return useQuery({
     queryKey: keys.cutover,
     queryFn: () => answered(guard.GET("/cutover")),
-    refetchInterval: 10_000,
+    refetchInterval: ({ state }) => (ON.has(state.data?.cutover?.state) ? 2000 : 5000),
   });
 }
 

@@ -1,6 +1,7 @@
 import { useRef, useState } from "react";
 import { classes } from "@/shared/classes";
 import { Button } from "@/shared/controls";
+import { localTime } from "@/shared/format";
 import { Spoken, Table } from "@/shared/layout";
 import { Time } from "@/shared/time";
 import { charts as words } from "@/strings/charts";
@@ -92,10 +93,8 @@ export function MarkRail({ marks, grid }: { marks: readonly Mark[]; grid: Grid }
 }
 
 function textOf(marks: readonly Mark[]): string {
-  return marks
-    .map(
-      (mark) =>
-        `${new Date(mark.at).toLocaleTimeString("en-GB")} ${words.marks.kinds[mark.kind]}: ${mark.text}`,
-    )
-    .join(". ");
+  const texts = marks.map(
+    (mark) => `${localTime(new Date(mark.at), "time")} ${words.marks.kinds[mark.kind]}: ${mark.text}`,
+  );
+  return texts.length > 1 ? `${words.marks.several(texts.length)}: ${texts.join(". ")}` : texts.join();
 }

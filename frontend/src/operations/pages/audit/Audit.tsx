@@ -88,7 +88,11 @@ function Filter({ person, onPerson, known }: FilterProps) {
           <option key={name} value={name} />
         ))}
       </datalist>
-      {me && person !== me && <Button onClick={() => onPerson(me)}>{strings.mine}</Button>}
+      {person !== me && (
+        <Button disabled={!me} onClick={() => me && onPerson(me)}>
+          {strings.mine}
+        </Button>
+      )}
       {person !== "" && <Button onClick={() => onPerson("")}>{strings.everybody}</Button>}
     </div>
   );

@@ -1,6 +1,7 @@
 import { Link } from "react-router";
 import { Button, buttonClass } from "@/shared/controls";
 import { Card } from "@/shared/layout";
+import { MarkdownLine } from "@/shared/markdownView";
 import { overview } from "@/strings/overview";
 import { answered, guard } from "../../api/client";
 import { keys } from "../../api/queries";
@@ -9,6 +10,7 @@ import { paths } from "../../paths";
 import type { NextAction } from "./next_action";
 import styles from "./Overview.module.css";
 import { StepBack } from "./StepBack";
+import { WhyNot } from "./WhyNot";
 
 const say = overview.action;
 
@@ -49,7 +51,8 @@ function Choice({ action }: { action: NextAction }) {
       return (
         <>
           <p>
-            <strong>{action.kind === "unknown" ? say.unknown : say.nothing}</strong> {action.why}
+            <strong>{action.kind === "unknown" ? say.unknown : say.nothing}</strong>{" "}
+            <MarkdownLine text={action.why} />
           </p>
           {action.incident && (
             <Link className={buttonClass()} to={paths.incident(action.incident)}>
@@ -60,12 +63,6 @@ function Choice({ action }: { action: NextAction }) {
         </>
       );
   }
-}
-
-/** Why this key may not; nothing where it may. */
-export function WhyNot() {
-  const whyNot = useWhyNot();
-  return whyNot === null ? null : <p className={styles.whyNot}>{whyNot}</p>;
 }
 
 function Resume({ incident, why }: { incident: string; why: string }) {

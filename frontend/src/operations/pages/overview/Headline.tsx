@@ -35,7 +35,7 @@ export function Headline({ sentence }: { sentence: Sentence }) {
       <div>
         <p className={styles.sentence}>{together(sentence.text)}</p>
         {sentence.more.map((one) => (
-          <p key={one}>{one}</p>
+          <p key={one}>{together(one)}</p>
         ))}
       </div>
     </div>

@@ -7,8 +7,8 @@ import { answered, guard } from "../../api/client";
 import { keys } from "../../api/queries";
 import { useOrder, useWhyNot } from "../../parts/order";
 import { paths } from "../../paths";
-import { WhyNot } from "./ActionCard";
 import styles from "./Overview.module.css";
+import { WhyNot } from "./WhyNot";
 import { provider } from "./words";
 
 const say = overview.action;
