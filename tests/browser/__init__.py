@@ -1,0 +1,1 @@
+"""The studio and the operations console, in the distribution's Chromium, against the real service."""

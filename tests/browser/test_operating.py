@@ -1,0 +1,361 @@
+"""Every order of the console, pressed against a real guard; each test leaves what the next starts from."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.browser import accessible
+from tests.browser.chromium import Scheme, Visit, visit
+from tests.browser.orders import listener
+from tests.browser.rehearsal import PATIENCE_MS, Rehearsal, button, ordered, posts, rehearsing
+from tests.browser.signing_in import give_key
+
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def rehearsal(
+    tmp_path_factory: pytest.TempPathFactory, recording_bytes: bytes
+) -> AsyncIterator[Rehearsal]:
+    """A service of these tests alone: their orders would disturb everybody else's."""
+    async with rehearsing(tmp_path_factory.mktemp("rehearsal"), recording_bytes) as running:
+        await running.healthy("qwen")
+        yield running
+
+
+@asynccontextmanager
+async def console(
+    browser: Browser, rehearsal: Rehearsal, person: str, path: str = ""
+) -> AsyncIterator[Visit]:
+    """A window of one person at a page of the console."""
+    async with visit(browser, rehearsal.service.guard) as window:
+        await give_key(window.page, rehearsal.keys[person], path=f"/operations/{path}")
+        yield window
+
+
+async def both_schemes(page: Page) -> list[str]:
+    """What axe finds in the page as it stands, light and dark."""
+    found = []
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        found += [f"{scheme}: {one}" for one in await accessible.violations(page)]
+    return found
+
+
+# --- looking only -------------------------------------------------------------------------------------------
+
+
+async def test_the_machines_key_looks_and_orders_nothing(rehearsal: Rehearsal, browser: Browser) -> None:
+    async with visit(browser, rehearsal.service.guard) as window:
+        page = window.page
+        await give_key(page, rehearsal.service.operator_token)
+        await expect(page.locator("[data-tone=pass]")).to_be_visible()
+        await expect(page.get_by_text("may look only")).to_be_visible()
+        await expect(button(page, "Step back to Modal by hand")).to_be_disabled()
+        await expect(page.get_by_text("Sign in with a key of yours to act.")).to_be_visible()
+
+
+async def test_a_freeze_is_on_the_overview_with_who_and_why(rehearsal: Rehearsal, browser: Browser) -> None:
+    async with console(browser, rehearsal, "ada") as window:
+        headline = window.page.locator("[data-tone]").first
+        await expect(headline).to_have_attribute("data-tone", "pass")
+        await rehearsal.command("freeze", "on", "--reason", "rehearsing a restore")
+        await expect(headline).to_have_attribute("data-tone", "fail", timeout=10_000)
+        await expect(headline).to_contain_text("writes are frozen since")
+        await expect(headline).to_contain_text(re.compile(r" by \w+: rehearsing a restore\."))
+        await rehearsal.command("freeze", "off", "--reason", "rehearsed")
+        await expect(headline).to_have_attribute("data-tone", "pass")
+        await expect(headline).not_to_contain_text("frozen")
+
+
+# --- what takes longer than a request -----------------------------------------------------------------------
+
+
+async def test_a_backup_is_made_and_proven_from_the_page(rehearsal: Rehearsal, browser: Browser) -> None:
+    async with console(browser, rehearsal, "ada", "known-good") as window:
+        page = window.page
+        await expect(page.get_by_text("No backup has been made yet")).to_be_visible()
+        await ordered(page, "Back up now", reason="before the rehearsal")
+        job = page.locator("section[data-state]")
+        await expect(job.get_by_text("Asked for by ada")).to_be_visible()
+        await expect(job).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
+        row = page.get_by_role("region", name="Backups").get_by_role("row").nth(1)
+        await expect(row.get_by_text("Proven", exact=True)).to_be_visible()
+        proven = await row.locator("time").nth(2).get_attribute("datetime")
+
+        prove = row.get_by_role("button", name=re.compile("^Prove the backup"))
+        await ordered(page, str(await prove.get_attribute("aria-label")), action="Prove", reason="once more")
+        await expect(job.get_by_text("Proof of")).to_be_visible()
+        await expect(job).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
+        await expect(row.get_by_text("Proven", exact=True)).to_be_visible()
+        await expect(row.locator("time").nth(2)).not_to_have_attribute("datetime", str(proven))
+
+
+async def test_a_drill_is_begun_and_stopped_from_the_page(rehearsal: Rehearsal, browser: Browser) -> None:
+    async with console(browser, rehearsal, "ben", "drills") as window:
+        page = window.page
+        run = page.get_by_role("button", name=re.compile("^Run the drill: ")).first
+        await ordered(
+            page, str(await run.get_attribute("aria-label")), action="Run the drill", reason="practice"
+        )
+        job = page.locator("section[data-state]")
+        await expect(job).to_have_attribute("data-state", "running")
+        await expect(job.get_by_role("log").get_by_role("listitem").first).to_contain_text(
+            "A service of its own"
+        )
+        await expect(run).to_be_disabled()
+        await ordered(page, "Stop it", reason="enough seen")
+        await expect(job).to_have_attribute("data-state", "stopped", timeout=PATIENCE_MS)
+        await expect(run).to_be_enabled()
+
+
+async def test_the_playbook_shows_the_policy_and_simulates_it(rehearsal: Rehearsal, browser: Browser) -> None:
+    async with console(browser, rehearsal, "ben", "playbook") as window:
+        page = window.page
+        families = ("Success rate", "Realtime failures", "Playback", "Cost", "Data integrity", "Security")
+        for number, family in enumerate(families, 1):
+            await expect(page.get_by_role("heading", name=f"{number}. {family}")).to_be_visible()
+        for rung in ("Fast rollback via env switch", "Database restore"):
+            await expect(page.get_by_text(rung).first).to_be_visible()
+        await ordered(page, "Simulate")
+        job = page.locator("section[data-state]")
+        await expect(job).to_have_attribute("data-state", "running")
+        await expect(job.get_by_text("Asked for by ben")).to_be_visible()
+        await ordered(page, "Stop it", reason="enough seen")
+        await expect(button(page, "Simulate again")).to_be_visible()
+
+
+# --- the cutover --------------------------------------------------------------------------------------------
+
+
+async def test_a_cutover_is_led_from_the_page(rehearsal: Rehearsal, browser: Browser) -> None:
+    await rehearsal.command("mode", "set", "modal", "--durable", "--reason", "a cutover starts from Modal")
+    await rehearsal.healthy("modal")
+    async with console(browser, rehearsal, "ada", "cutover") as window:
+        page = window.page
+        await expect(page.get_by_role("heading", name="No cutover is on")).to_be_visible()
+        await expect(page.get_by_text("Stages of the policy")).to_be_visible()
+        await rehearsal.command("cutover", "start", "--owner", "ada", "--reason", "release 14")
+        await expect(page.get_by_role("heading", name="50 % of tenants speak through Qwen")).to_be_visible()
+        await expect(page.locator("li[aria-current=step]")).to_contain_text("50 %")
+        for side in ("control", "candidate"):
+            calls = page.locator(f"[data-side={side}]").first
+            await expect(calls.get_by_text(re.compile(r"^[1-9]\d*$"))).to_be_visible(timeout=PATIENCE_MS)
+        assert await both_schemes(page) == []
+
+        await ordered(page, "Pause", reason="lunch")
+        await expect(page.get_by_role("heading", name="Paused: 50 % of tenants stay on Qwen")).to_be_visible()
+        await expect(page.get_by_text(re.compile("^ada, .*: lunch$"))).to_be_visible()
+        await ordered(page, "Resume", reason="after lunch")
+        await expect(page.get_by_role("heading", name="50 % of tenants speak through Qwen")).to_be_visible()
+        await ordered(page, "Bring everybody back", reason="a rehearsal of the way back")
+        await expect(page.get_by_role("heading", name="Everybody is back on Modal")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Begin another one")).to_be_visible()
+
+
+async def test_a_cutover_goes_on_to_everybody(rehearsal: Rehearsal, browser: Browser) -> None:
+    await rehearsal.command("cutover", "start", "--owner", "ada", "--reason", "release 15")
+    async with console(browser, rehearsal, "ben", "cutover") as window:
+        page = window.page
+        on = button(page, "Move everybody")
+        await expect(on).to_be_enabled(timeout=PATIENCE_MS)
+        await ordered(page, "Move everybody", reason="the first half was clean")
+        complete = page.get_by_role("heading", name="Complete: everybody speaks through Qwen")
+        await expect(complete).to_be_visible(timeout=PATIENCE_MS)
+        await expect(button(page, "Switch everybody back")).to_be_enabled()
+        await expect(page.get_by_role("heading", name="Begin another one")).to_be_hidden()
+
+
+# --- incidents ----------------------------------------------------------------------------------------------
+
+
+async def test_one_button_steps_back_from_a_healthy_service(rehearsal: Rehearsal, browser: Browser) -> None:
+    await rehearsal.healthy("qwen")
+    async with console(browser, rehearsal, "ada") as window:
+        page, sent = window.page, posts(window)
+        await button(page, "Step back to Modal by hand").click()
+        dialog = page.get_by_role("dialog")
+        for step in ("precheck", "live override", "durable env", "redeploy", "read back", "verification"):
+            await expect(dialog.get_by_text(step, exact=True)).to_be_visible()
+        await expect(dialog.get_by_text("Nobody else must agree.")).to_be_visible()
+        await button(dialog, "Cancel").click()
+        assert sent == []
+        await ordered(
+            page,
+            "Step back to Modal by hand",
+            action="Step back to Modal",
+            reason="a rehearsal",
+            typed="modal",
+        )
+        await expect(page).to_have_url(re.compile("/operations/incidents/.+"))
+        # What may not be ordered while it restores says why.
+        await expect(page.get_by_text("It is being restored. Abort ends it").first).to_be_visible()
+        await expect(button(page, "Close by hand")).to_be_disabled()
+        await expect(page.get_by_text("Mitigated", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+        await expect(page.get_by_text("8 of 8 proven")).to_be_visible(timeout=PATIENCE_MS)
+        await expect(button(page, "Abort")).to_be_disabled()
+        await expect(page.get_by_text("nothing runs that could be aborted")).to_be_visible()
+        await ordered(page, "Close by hand", reason="Modal serves, and the rehearsal is over")
+        await expect(page.get_by_text("Closed", exact=True).first).to_be_visible()
+        await expect(page.get_by_role("heading", name="Orders")).to_be_hidden()
+        assert len(sent) == 2
+
+
+async def test_a_plan_waits_for_two_persons(rehearsal: Rehearsal, browser: Browser) -> None:
+    asked = await rehearsal.ask(
+        "ben", "/restorations", {"action": "database_restore", "reason": "a rehearsal of the heaviest rung"}
+    )
+    path = f"incidents/{asked['incident']}"
+    async with (
+        console(browser, rehearsal, "ada", path) as ada,
+        console(browser, rehearsal, "ben", path) as ben,
+        console(browser, rehearsal, "cleo", path) as cleo,
+    ):
+        page, sent = ada.page, posts(ada)
+        decide = page.get_by_role("heading", name=re.compile("^Read this plan and decide"))
+        await expect(decide).to_be_visible()
+        await expect(ben.page.get_by_text("you asked for it; somebody else must agree.")).to_be_visible()
+        await expect(button(ben.page, "Agree to this plan")).to_be_hidden()
+        await _the_machine_agrees_to_nothing(rehearsal, browser, path)
+
+        await ordered(page, "Take it on")
+        await expect(page.get_by_text("“Take it on” is in the journal")).to_be_visible()
+        await expect(button(page, "Take it on")).to_be_disabled()
+        await expect(page.get_by_text("You have taken it on already.")).to_be_visible()
+        await ordered(page, "Add a note", reason="The disk of the second machine was full.")
+        await expect(page.get_by_text("The disk of the second machine was full.").first).to_be_visible()
+        await ordered(page, "Hold", reason="until cleo is here")
+        await expect(page.get_by_text("ada holds it already.")).to_be_visible()
+
+        await button(page, "Break the glass…").click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        assert await both_schemes(page) == []
+        await button(page.get_by_role("dialog"), "Cancel").click()
+
+        already = len(sent)
+        word = page.get_by_label(re.compile(r"^Type [0-9a-f]{12} or local$"))
+        digits = str(await page.locator(f"label[for='{await word.get_attribute('id')}']").text_content())[
+            5:17
+        ]
+        await word.fill("staging")
+        await button(page, "Agree to this plan").click()
+        await expect(page.get_by_text("neither the plan's first 12 digits")).to_be_visible()
+        assert len(sent) == already
+        await word.fill(digits)
+        await button(page, "Agree to this plan").dblclick()
+        await expect(page.get_by_text("“Agree” is in the journal")).to_be_visible()
+        assert [request.url.rpartition("/")[2] for request in sent[already:]] == ["approve"]
+        for seen in (page, cleo.page):
+            await expect(seen.get_by_text("1 of 2: ada")).to_be_visible()
+        await expect(page.get_by_text("you have agreed to it already")).to_be_visible()
+        line = cleo.page.locator("[data-seq]", has_text="Agreed")
+        await expect(line).to_have_count(1)
+        await expect(line).to_contain_text("ada")
+
+        other = cleo.page.get_by_label(re.compile(r"^Type [0-9a-f]{12} or local$"))
+        await other.fill("local")
+        await button(cleo.page, "Agree to this plan").click()
+        await expect(cleo.page.get_by_text("ada holds it (until cleo is here)")).to_be_visible()
+        await expect(line).to_have_count(2)
+        # What is held is the one thing that the overview asks for.
+        await cleo.page.get_by_role("link", name="Overview").click()
+        await expect(cleo.page.get_by_text("ada holds it: until cleo is here.").first).to_be_visible()
+        await ordered(cleo.page, "Resume the incident", action="Resume the incident", reason="I am here")
+        await expect(page.get_by_text("Restoring", exact=True).first).to_be_visible()
+        await ordered(page, "Abort", reason="it was a rehearsal")
+        await expect(page.get_by_text("Aborted", exact=True).first).to_be_visible(timeout=PATIENCE_MS)
+    status = await rehearsal.service.guard_document(rehearsal.http, "/status")
+    assert status["writes_frozen"] is None
+
+
+async def _the_machine_agrees_to_nothing(rehearsal: Rehearsal, browser: Browser, path: str) -> None:
+    async with visit(browser, rehearsal.service.guard) as window:
+        await give_key(window.page, rehearsal.service.operator_token, path=f"/operations/{path}")
+        await expect(window.page.get_by_text("this is the machine's own key")).to_be_visible()
+        for name in ("Agree to this plan", "Break the glass…"):
+            await expect(button(window.page, name)).to_be_hidden()
+
+
+# --- what is kept of it, and what is not the present --------------------------------------------------------
+
+
+async def test_the_audit_names_who_ordered_what(rehearsal: Rehearsal, browser: Browser) -> None:
+    # More than one page of it.
+    for _ in range(50):
+        await rehearsal.ask("ben", "/mode/thaw", {"reason": "one of many"})
+    async with console(browser, rehearsal, "ada", "audit") as window:
+        page = window.page
+        entries = page.locator("#main ol > li")
+        for reason in (
+            "it was a rehearsal",
+            "until cleo is here",
+            "Modal serves, and the rehearsal is over",
+            "the first half was clean",
+            "a rehearsal of the way back",
+            "lunch",
+            "enough seen",
+            "practice",
+            "before the rehearsal",
+            "rehearsing a restore",
+        ):
+            await _turn_to(page, entries.filter(has_text=reason))
+        await expect(button(page, "Newer")).to_be_enabled()
+        await button(page, "Newer").click()
+        await expect(entries.filter(has_text="one of many")).to_have_count(50)
+        await page.goto("/operations/audit")
+        await entries.first.get_by_role("button", name="ben", exact=True).click()
+        await expect(page).to_have_url(re.compile(r"[?&]person=ben"))
+        await expect(page.get_by_label("By whom")).to_have_value("ben")
+        await button(page, "Mine").click()
+        await expect(page.get_by_label("By whom")).to_have_value("ada")
+        await expect(entries.filter(has_text="it was a rehearsal")).to_have_count(1)
+        await expect(entries.filter(has_text="one of many")).to_have_count(0)
+        await page.get_by_label("By whom").fill("cleo")
+        await expect(entries.filter(has_text="I am here")).to_have_count(1)
+        await expect(entries.filter(has_text="it was a rehearsal")).to_have_count(0)
+        await entries.filter(has_text="I am here").get_by_role("link").click()
+        await expect(page.get_by_role("heading", name="Request: database restore")).to_be_visible()
+
+
+async def _turn_to(page: Page, entry: Locator) -> None:
+    """Turn to older pages of the audit until the entry stands there."""
+    newer, older = button(page, "Newer"), button(page, "Older")
+    await expect(page.locator("#main ol > li").first).to_be_visible()
+    while not await entry.count():
+        assert await older.count(), "there is only this page"
+        await expect(older).to_be_enabled()
+        await older.click()
+        await expect(newer).to_be_enabled()
+        await expect(page.locator("[aria-busy=true]")).to_have_count(0)
+
+
+async def test_what_is_old_can_be_read(rehearsal: Rehearsal, browser: Browser) -> None:
+    guard = listener(rehearsal.service.guard)
+    async with console(browser, rehearsal, "ada") as window:
+        page, found = window.page, list[str]()
+        headline = page.locator("[data-present]")
+        await expect(headline).to_have_attribute("data-present", "true")
+        # Stopped, not dead: connections stay open and say nothing more.
+        os.kill(guard, signal.SIGSTOP)
+        try:
+            await expect(headline).to_have_attribute("data-present", "false", timeout=PATIENCE_MS)
+            await expect(page.locator("[data-stale]").first).to_be_visible()
+            found += await both_schemes(page)
+            # axe takes what is half transparent for what it cannot judge.
+            faded = "all => all.filter((one) => getComputedStyle(one).opacity !== '1').length"
+            assert await page.locator("[data-stale] > *").evaluate_all(faded) == 0
+        finally:
+            os.kill(guard, signal.SIGCONT)
+        await expect(headline).to_have_attribute("data-present", "true", timeout=PATIENCE_MS)
+        assert found == []
+        window.problems.clear()
