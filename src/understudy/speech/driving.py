@@ -101,11 +101,12 @@ class Driver:
         outstayed = asyncio.create_task(self._way_back.outstayed())
         try:
             await self._first_of(work, stopped, outstayed)
-            if outstayed.done() and self._spoken:
-                # It has all it wants of the provider: what is left is to store it.
+            outstays = outstayed.done() and not self._spoken and not await self._moved_meanwhile(work)
+            if outstayed.done() and not outstays:
+                # It has all it wants of the provider, or is where it was to go: it only has to end.
                 await self._first_of(work, stopped)
             if not work.done():
-                if not outstayed.done() or self._spoken:
+                if not outstays:
                     self._held.stop(Stop.DEADLINE)
                 if not await self._job_is_anothers():
                     work.cancel()
@@ -117,6 +118,15 @@ class Driver:
             if not work.done():
                 work.cancel()
                 await asyncio.wait({work})
+
+    async def _moved_meanwhile(self, work: asyncio.Task[None]) -> bool:
+        """Whether ``work`` moved the task in the instant in which its time was up, and may have sent it."""
+        if work.done():
+            return False
+        try:
+            return await self._way_back.rerouted_meanwhile()
+        except StoreUnavailableError:
+            return False
 
     async def _first_of(self, *tasks: asyncio.Task[Any]) -> None:
         await asyncio.wait(tasks, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
@@ -137,7 +147,9 @@ class Driver:
         """Write down how the attempt ended; true when the task begins anew at another provider instead."""
         if work.cancelled():
             if self._held.reason is None:
-                if await settling.patiently(self._ctx, self._held, self._way_back.rerouted_meanwhile):
+                moved = await settling.patiently(self._ctx, self._held, self._way_back.rerouted_meanwhile)
+                # Sent by then, its job was cancelled with the work, and cannot be resumed.
+                if moved and self._held.task.dispatched_at is None:
                     self._start_over()
                     return True
                 # Towards the known-good side, also when the mode has left it again this instant.
