@@ -126,6 +126,7 @@ async def test_a_drill_says_what_it_showed_and_leaves_nothing(
     code, rows, family = await drilled(home, scenario)
     assert code == 0, rows
     (row,) = rows
+    assert row.pop("passed") is True
     assert set(row) == {one.name for one in fields(DrillRow)}
     assert (row["scenario"], row["environment"], row["problem"]) == (scenario, "local", None)
     assert (row["cure"], row["detected"], row["verified"], row["closed"]) == (cure, True, True, True)
@@ -140,7 +141,7 @@ async def test_a_drill_says_what_it_showed_and_leaves_nothing(
     nothing_is_left_of(family, home)
 
     code, history, _ = await drilled(home, "--history")
-    assert (code, history) == (0, rows)
+    assert (code, history) == (0, [{**row, "passed": True}])
 
 
 async def test_a_drill_that_is_told_to_stop_ends_its_service_and_writes_nothing(tmp_path: Path) -> None:
