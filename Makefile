@@ -69,8 +69,9 @@ $(GATE_PARSER)/.ready: requirements/gate.txt | python-version
 
 gate-parser: $(GATE_PARSER)/.ready ## the SQL parser that `understudy migrations check` asks (GPL-3, a process of its own)
 
+# Four workers on two cores: the first third of the tests mostly waits for deadlines of providers that fail.
 test: $(READY) $(GATE_PARSER)/.ready ## all tests that need wheels only
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "(unit or integration or conformance or journey) and not long"
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup -m "(unit or integration or conformance or journey) and not long"
 
 test-again: $(READY) ## what the last run failed, once more and alone (at most three, no unit tests)
 	@$(BIN)/python tests/again.py
