@@ -39,11 +39,11 @@ export function usePageNumber(): [page: number, set: (page: number) => void] {
 const TYPED_MS = 250;
 
 /** The value once nobody has typed for a moment. */
-export function useSettled<T>(value: T): T {
+export function useSettled<T>(value: T, afterMs = TYPED_MS): T {
   const [settled, setSettled] = useState(value);
   useEffect(() => {
-    const timer = setTimeout(() => setSettled(value), TYPED_MS);
+    const timer = setTimeout(() => setSettled(value), afterMs);
     return () => clearTimeout(timer);
-  }, [value]);
+  }, [value, afterMs]);
   return settled;
 }

@@ -1,9 +1,10 @@
-import createClient, { type Middleware } from "openapi-fetch";
-import { ApiError, problemOf } from "@/shared/problems";
+import createClient from "openapi-fetch";
+import { send, throwing } from "@/shared/client";
 import { common } from "@/strings/common";
 import { accessToken, accessTokenInsteadOf, sessionEnded } from "../session/auth";
 import type { components, paths } from "./schema";
 
+export { answered } from "@/shared/client";
 export type Schemas = components["schemas"];
 
 const PUBLIC = new Set(["/api/languages", "/api/notice", "/api/config", "/api/ready", "/api/health"]);
@@ -15,7 +16,7 @@ export async function authorisedFetch(input: RequestInfo | URL, init?: RequestIn
   // The public ones say more to who is signed in, and are answered without as well.
   const token = open ? await accessToken().catch(() => null) : await accessToken();
   const again = token === null ? null : request.clone();
-  const response = await send(request, token);
+  const response = await send(request, token, common.unreachable);
   if (response.status !== 401 || open) return response;
   if (token === null || again === null) {
     sessionEnded();
@@ -23,36 +24,14 @@ export async function authorisedFetch(input: RequestInfo | URL, init?: RequestIn
   }
   // A clock that is wrong, a key that changed: a new token may be taken where this one was not.
   const another = await accessTokenInsteadOf(token);
-  const second = another === null ? response : await send(again, another);
+  const second = another === null ? response : await send(again, another, common.unreachable);
   if (second.status === 401) sessionEnded();
   return second;
 }
 
-async function send(request: Request, token: string | null): Promise<Response> {
-  if (token !== null) request.headers.set("Authorization", `Bearer ${token}`);
-  try {
-    return await fetch(request);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, common.unreachable);
-  }
-}
-
-const failing: Middleware = {
-  async onResponse({ response }) {
-    if (!response.ok) throw await problemOf(response, common.failed);
-  },
-};
-
 /**
- * The API, typed by its own document. Every call throws an {@link ApiError} unless it succeeded, so
+ * The API, typed by its own document. Every call throws an `ApiError` unless it succeeded, so
  * `data` is there: use {@link answered}.
  */
 export const api = createClient<paths>({ fetch: (request) => authorisedFetch(request) });
-api.use(failing);
-
-/** Unwraps an answer of {@link api}. */
-export async function answered<T>(call: Promise<{ data?: T }>): Promise<T> {
-  const { data } = await call;
-  return data as T;
-}
+api.use(throwing);

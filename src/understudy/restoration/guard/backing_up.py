@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +15,7 @@ from understudy.clock import Clock
 from understudy.errors import TargetError, UnderstudyError
 from understudy.logs import get_logger
 from understudy.restoration.actions.restore_facts import NEWEST_PROVEN
+from understudy.restoration.guard.repeating import repeat
 from understudy.restoration.targets.base import Backup, Target
 from understudy.restoration.targets.local_database import SCHEDULE_KEY
 from understudy.settings import Settings
@@ -76,16 +76,14 @@ class BackupKeeper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look once a minute until ``stop``."""
-        while not stop.is_set():
-            try:
-                await self.look()
-            except UnderstudyError as error:
-                self._alarm = f"Backups cannot be looked at: {error.message}"
-                log.warning("backups_not_seen", reason=error.message)
-            except Exception:  # must not end the guard
-                log.exception("backup_look_broke")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+        await repeat(self._try_to_look, stop, every_s=LOOK_EVERY_S, broke="backup_look_broke")
+
+    async def _try_to_look(self) -> None:
+        try:
+            await self.look()
+        except UnderstudyError as error:
+            self._alarm = f"Backups cannot be looked at: {error.message}"
+            log.warning("backups_not_seen", reason=error.message)
 
     def alarms(self) -> dict[str, str | None]:
         """Say what stands wrong, under the name ``backup``."""

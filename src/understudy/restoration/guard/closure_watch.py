@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +16,7 @@ import psycopg
 from understudy.clock import Clock
 from understudy.errors import StoreUnavailableError
 from understudy.logs import get_logger
+from understudy.restoration.guard.repeating import repeat
 from understudy.restoration.signals.calls import Connect
 from understudy.store.closures import Closure, ClosureKind, read_closures
 
@@ -63,13 +63,7 @@ class ClosureWatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look again and again until ``stop``; never raises."""
-        while not stop.is_set():
-            try:
-                await self.look()
-            except Exception:  # must not end the guard
-                log.exception("closures_broke")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+        await repeat(self.look, stop, every_s=LOOK_EVERY_S, broke="closures_broke")
 
     async def look(self) -> None:
         """Read once."""

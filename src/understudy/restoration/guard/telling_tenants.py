@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import timedelta
 
 import psycopg
@@ -16,6 +15,7 @@ import psycopg
 from understudy.clock import Clock
 from understudy.errors import UnderstudyError
 from understudy.logs import get_logger
+from understudy.restoration.guard.repeating import repeat
 from understudy.restoration.incidents import IncidentBook, IncidentState, joined_findings, times_of
 from understudy.restoration.signals.calls import Connect
 from understudy.restoration.triggers.cures import ActionName
@@ -88,13 +88,7 @@ class TenantNotices:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look every second until ``stop``; never raises for a database that is away."""
-        while not stop.is_set():
-            try:
-                await self.look()
-            except Exception:  # must not end the guard
-                log.exception("tenant_notice_broke")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
+        await repeat(self.look, stop, every_s=LOOK_EVERY_S, broke="tenant_notice_broke")
 
     async def look(self) -> None:
         """Write what is to be told where it differs from what is, or is due to be told again."""

@@ -66,16 +66,7 @@ function Current({ record }: { record: KnownGood }) {
             {strings.by(whoOf(record.actor))}: {record.reason}
           </p>
         </div>
-        <dl className={styles.parts}>
-          {PARTS.map((part) => (
-            <div key={part}>
-              <dt>{strings.parts[part]}</dt>
-              <dd>
-                <Value part={part} record={record} />
-              </dd>
-            </div>
-          ))}
-        </dl>
+        <Parts parts={PARTS} record={record} className={styles.parts} />
         {record.changed && <p className={styles.soft}>{strings.changedHelp}</p>}
         <Followed />
       </Stack>
@@ -89,6 +80,27 @@ function ChangedBadge() {
       <GitCommitVertical size={14} aria-hidden="true" />
       {strings.changed}
     </Badge>
+  );
+}
+
+interface PartsProps {
+  parts: readonly Part[];
+  record: KnownGood;
+  className: string | undefined;
+}
+
+function Parts({ parts, record, className }: PartsProps) {
+  return (
+    <dl className={className}>
+      {parts.map((part) => (
+        <div key={part}>
+          <dt>{strings.parts[part]}</dt>
+          <dd>
+            <Value part={part} record={record} />
+          </dd>
+        </div>
+      ))}
+    </dl>
   );
 }
 
@@ -158,18 +170,7 @@ function Earlier({ records }: { records: readonly KnownGood[] }) {
                 <td className={styles.wide}>
                   {before === undefined && strings.firstRecord}
                   {before !== undefined && changes.length === 0 && strings.nothingChanged}
-                  {changes.length > 0 && (
-                    <dl className={styles.changes}>
-                      {changes.map((part) => (
-                        <div key={part}>
-                          <dt>{strings.parts[part]}</dt>
-                          <dd>
-                            <Value part={part} record={record} />
-                          </dd>
-                        </div>
-                      ))}
-                    </dl>
-                  )}
+                  {changes.length > 0 && <Parts parts={changes} record={record} className={styles.changes} />}
                 </td>
               </tr>
             );

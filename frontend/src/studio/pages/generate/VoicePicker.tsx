@@ -1,7 +1,8 @@
 import { Check } from "lucide-react";
-import { type KeyboardEvent, useEffect, useId, useRef, useState } from "react";
+import { type KeyboardEvent, useId, useRef, useState } from "react";
 import { classes } from "@/shared/classes";
 import { TextField } from "@/shared/controls";
+import { useSettled } from "@/shared/urlState";
 import { generate as words } from "@/strings/generate";
 import type { Schemas } from "../../api/client";
 import { useVoices } from "./queries";
@@ -10,16 +11,6 @@ import styles from "./VoicePicker.module.css";
 type Voice = Schemas["Voice"];
 
 const AFTER_MS = 200;
-
-/** A value once it has rested. */
-function useRested<T>(value: T, ms: number): T {
-  const [rested, setRested] = useState(value);
-  useEffect(() => {
-    const timer = setTimeout(() => setRested(value), ms);
-    return () => clearTimeout(timer);
-  }, [value, ms]);
-  return rested;
-}
 
 interface VoicePickerProps {
   voiceId: string;
@@ -36,7 +27,7 @@ export function VoicePicker({ voiceId, voiceName, error, onChoose }: VoicePicker
   const [at, setAt] = useState(0);
   const list = useId();
   const options = useRef<HTMLDivElement>(null);
-  const search = useRested(typed?.trim() ?? "", AFTER_MS);
+  const search = useSettled(typed?.trim() ?? "", AFTER_MS);
   const { data } = useVoices(search);
   const voices = data?.voices ?? [];
   const active = voices[Math.min(at, voices.length - 1)];
