@@ -150,6 +150,18 @@ async def paced_account(paced_service: Service, http: aiohttp.ClientSession) -> 
     return await new_account(http, paced_service.api)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def voice(account: Account, recording_bytes: bytes) -> str:
+    """The voice "Ann" of ``account``."""
+    return await account.tenant.clone("Ann", recording_bytes, "She read on.")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def paced_voice(paced_account: Account, recording_bytes: bytes) -> str:
+    """The voice "Ann" of ``paced_account``."""
+    return await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
+
+
 async def new_account(http: aiohttp.ClientSession, api: str) -> Account:
     """Sign up with an address nobody else has."""
     tenant = Tenant(http, api, "Ada")

@@ -47,10 +47,9 @@ async def test_a_broken_stream_ends_in_one_sentence_and_in_speech(
     browser: Browser,
     paced_account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    paced_voice: str,
     fault: str,
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with (
         visit(browser, paced_service.api) as window,
         faults(http, paced_service.dashscope, **{fault: 1.0}),
@@ -58,7 +57,7 @@ async def test_a_broken_stream_ends_in_one_sentence_and_in_speech(
         page = window.page
         sound = await Sound.of(page)
         await calm_when_it_falls_back(page, http, paced_service.dashscope)
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         await speak(page, SHORT_TEXT)
         await expect(page.get_by_role("main").get_by_role("status").filter(has_text=FELL_BACK)).to_have_count(
             1
@@ -80,13 +79,12 @@ async def test_a_provider_that_does_not_stream_shows_progress_and_loses_no_text(
     browser: Browser,
     paced_account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    paced_voice: str,
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, paced_service.api) as window:
         page = window.page
         sound = await Sound.of(page)
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         await write(page, TOO_LONG_FOR_QWEN)
         await expect(page.get_by_text("2,340 / 2,000")).to_be_visible()
         await expect(page.get_by_role("alert").filter(has_text="340 characters too long")).to_be_visible()
@@ -112,13 +110,12 @@ async def test_a_provider_that_does_not_stream_shows_progress_and_loses_no_text(
 
 
 async def test_a_switch_that_the_page_has_not_heard_of_is_no_failure(
-    paced_service: Service, browser: Browser, paced_account: Account, recording_bytes: bytes
+    paced_service: Service, browser: Browser, paced_account: Account, paced_voice: str
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, paced_service.api) as window:
         page = window.page
         sound = await Sound.of(page)
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         await write(page, SHORT_TEXT)
         await expect(page.get_by_text("25 / 2,000")).to_be_visible()
         # From here on this page is told what was so before.
@@ -133,13 +130,12 @@ async def test_a_switch_that_the_page_has_not_heard_of_is_no_failure(
 
 
 async def test_a_refusal_counts_down_until_it_may_be_tried_again(
-    paced_service: Service, browser: Browser, paced_account: Account, recording_bytes: bytes
+    paced_service: Service, browser: Browser, paced_account: Account, paced_voice: str
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, paced_service.api) as window:
         page = window.page
         await page.clock.install()
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         async with in_force(paced_service, ("valve", "close", "generation"), ("valve", "open", "generation")):
             await speak(page, SHORT_TEXT)
             await expect(page.get_by_role("alert")).to_have_text(
@@ -161,16 +157,17 @@ async def test_one_that_is_still_made_is_told_of_and_can_be_cancelled_there(
     browser: Browser,
     paced_account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    paced_voice: str,
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     caller = Caller(http, paced_service.api, paced_account.tenant.access_token)
     async with mode(paced_service, "modal"), visit(browser, paced_service.api) as window:
         page = window.page
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         await expect(page.get_by_text("/ 10,000")).to_be_visible()
         async with faults(http, paced_service.modal, slow=1, slow_s=60):
-            await caller.post("/api/generate", {"voice_id": voice, "text": LONG_TEXT, "language": "English"})
+            await caller.post(
+                "/api/generate", {"voice_id": paced_voice, "text": LONG_TEXT, "language": "English"}
+            )
             await speak(page, SHORT_TEXT)
             await expect(page.get_by_role("alert")).to_have_text(
                 "You have 1 generation(s) in progress, and at most 1 at a time; "

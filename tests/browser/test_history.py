@@ -32,9 +32,8 @@ async def test_speeches_are_found_spoken_again_and_deleted(
     browser: Browser,
     account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    voice: str,
 ) -> None:
-    voice = await account.tenant.clone("Ann", recording_bytes, "She read on.")
     await account.tenant.speak(voice, FIRST)
     await account.tenant.speak(voice, SECOND)
     async with faults(http, service.dashscope, error_event=1):

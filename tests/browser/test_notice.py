@@ -17,9 +17,8 @@ REFUSED = "Changes are paused for maintenance; nothing was changed, try again la
 
 
 async def test_a_write_freeze_is_told_and_goes(
-    service: Service, browser: Browser, account: Account, recording_bytes: bytes
+    service: Service, browser: Browser, account: Account, voice: str
 ) -> None:
-    voice = await account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, service.api) as window:
         page = window.page
         await page.clock.install()

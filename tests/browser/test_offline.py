@@ -55,9 +55,8 @@ async def test_without_a_connection_nothing_written_is_lost(
     browser: Browser,
     account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    voice: str,
 ) -> None:
-    voice = await account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, service.api) as window:
         page = window.page
         sound = await Sound.of(page)
@@ -119,13 +118,12 @@ async def test_a_service_that_dies_amid_a_speech_is_waited_for(
     browser: Browser,
     paced_account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    paced_voice: str,
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, paced_service.api) as window:
         page = window.page
         sound = await Sound.of(page)
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         _, restarts = await api_process(paced_service)
         await speak(page, TEXT)
         await sound.begins()

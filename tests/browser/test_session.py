@@ -38,9 +38,8 @@ async def test_a_session_that_ended_asks_for_the_password_over_the_page(
     browser: Browser,
     account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    voice: str,
 ) -> None:
-    voice = await account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, service.api) as window:
         page = window.page
         sound = await Sound.of(page)
@@ -99,9 +98,8 @@ async def test_a_form_that_is_sent_as_the_session_ends_is_sent_once_it_is_back(
 
 
 async def test_an_issuer_that_is_away_signs_nobody_out(
-    service: Service, browser: Browser, account: Account, recording_bytes: bytes
+    service: Service, browser: Browser, account: Account, voice: str
 ) -> None:
-    voice = await account.tenant.clone("Ann", recording_bytes, "She read on.")
     tries: list[str] = []
 
     async def away(route: Route) -> None:
@@ -162,16 +160,15 @@ async def test_what_is_being_made_outlives_the_page(
     browser: Browser,
     paced_account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    paced_voice: str,
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with (
         mode(paced_service, "modal"),
         visit(browser, paced_service.api) as window,
         faults(http, paced_service.modal, slow=1, slow_s=6),
     ):
         page = window.page
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         await expect(page.get_by_text("/ 10,000")).to_be_visible()
         await speak(page, LONG_TEXT)
         await shows_phase(page, "Making the speech")

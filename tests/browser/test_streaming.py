@@ -28,15 +28,14 @@ async def test_it_is_heard_long_before_it_ends_can_be_paused_sought_in_and_kept(
     paced_service: Service,
     browser: Browser,
     paced_account: Account,
-    recording_bytes: bytes,
+    paced_voice: str,
     record_property: Callable[[str, object], None],
 ) -> None:
     assert len(LONG_TEXT) >= 200
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, paced_service.api) as window:
         page = window.page
         sound = await Sound.of(page)
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         await speak(page, LONG_TEXT)
         await sound.begins()
         await expect(page.get_by_role("heading", name="Speaking", exact=True)).to_be_visible()
@@ -86,14 +85,13 @@ async def test_a_cancelled_speech_ends_everywhere_and_leaves_the_text(
     browser: Browser,
     paced_account: Account,
     http: aiohttp.ClientSession,
-    recording_bytes: bytes,
+    paced_voice: str,
 ) -> None:
-    voice = await paced_account.tenant.clone("Ann", recording_bytes, "She read on.")
     caller = Caller(http, paced_service.api, paced_account.tenant.access_token)
     async with visit(browser, paced_service.api) as window:
         page = window.page
         sound = await Sound.of(page)
-        await open_speak(page, paced_account, voice, "Ann")
+        await open_speak(page, paced_account, paced_voice, "Ann")
         await speak(page, LONG_TEXT)
         await sound.begins()
         await page.get_by_role("main").get_by_role("button", name="Cancel", exact=True).click()
