@@ -83,6 +83,18 @@ class Rehearsal:
             assert answer.status < 300, document
             return document
 
+    async def on_modal(self) -> None:
+        """Bring everybody to Modal: where a cutover starts from."""
+        await self.command("mode", "set", "modal", "--durable", "--reason", "a cutover starts from Modal")
+        await self.healthy("modal")
+
+    async def audited(self, *reasons: str, person: str | None = None) -> None:
+        """Each of these reasons stands in the audit, under the name of who gave it."""
+        query = f"?limit=200{f'&person={person}' if person else ''}"
+        document = await self.service.guard_document(self.http, f"/audit{query}")
+        told = [entry["reason"] for entry in document["entries"]]
+        assert set(reasons) <= set(told), told
+
 
 async def _tenants(
     service: Service, http: aiohttp.ClientSession, recording: bytes

@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.clocks import HandClock
 from tests.integration.conftest import DatabaseUrls
 from tests.integration.restoration.restore_stage import Stage, drop_restored
+from tests.unit.restoration.cases import PLAYBOOK
 from understudy.envfile import set_in_env_file
 from understudy.restoration.actions.database_restore import STEPS, Precheck, RestoreBeside
-from understudy.restoration.actions.restore_facts import NEWEST_PROVEN
+from understudy.restoration.actions.restore_facts import NEWEST_PROVEN, UNNAMED
+from understudy.restoration.approvals import plans_of
+from understudy.restoration.playbook.engine import Engine
+from understudy.restoration.playbook.planning import ActionPlan, plan_of
 from understudy.restoration.targets.base import Deployment, DeploymentState, TargetCapabilities
 from understudy.restoration.targets.local_database import BROKEN_STATE
 from understudy.rollout.freeze import set_freeze
@@ -115,6 +120,39 @@ async def test_a_restore_in_place_is_planned_only_with_the_backup_that_a_person_
     stage.parameters["backup"] = "pitr:1"
     plan = Precheck().plan(stage.run(incident))
     assert ("problem" in plan, plan["backup"]) == (False, "pitr:1")
+
+
+@pytest.mark.parametrize("known", [None, "20260101T000000Z-aaaaaaaa"])
+async def test_a_backup_that_comes_to_be_known_while_persons_decide_changes_no_plan(
+    database_urls: DatabaseUrls, tmp_path: Path, known: str | None
+) -> None:
+    clock, newer = HandClock(), "20260102T000000Z-bbbbbbbb"
+    stage = Stage(tmp_path / "home", database_urls, clock=clock)  # type: ignore[arg-type]
+    rung = PLAYBOOK.rung_of("database_restore")
+    assert rung is not None
+
+    def remember(backup: str) -> None:
+        stage.store.remember(NEWEST_PROVEN, json.dumps({"id": backup, "created_at": "2026-01-02T00:00:00Z"}))
+
+    def planned(attempt: int = 1) -> ActionPlan:
+        return plan_of(stage.run(incident, attempt), STEPS, rung)
+
+    try:
+        if known:
+            remember(known)
+        incident = stage.open()
+        engine = Engine(stage.book, PLAYBOOK, clock, lambda row, attempt, _: stage.run(row.id, attempt))  # type: ignore[arg-type]
+        await engine.tend(incident)
+        [plan] = plans_of(stage.store.entries(incident)).values()
+        remember(newer)
+        assert planned().sha256 == plan.sha256
+        assert planned().steps[0]["plan"]["backup"] == (known or UNNAMED)
+        # Another attempt, and one that is asked for again, are of what is known then.
+        assert planned(attempt=2).steps[0]["plan"]["backup"] == newer
+        clock.advance(PLAYBOOK.limits.approval_s)
+        assert planned().steps[0]["plan"]["backup"] == newer
+    finally:
+        await stage.close()
 
 
 @pytest.mark.long

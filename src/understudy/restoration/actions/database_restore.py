@@ -14,6 +14,7 @@ from understudy.errors import StoreUnavailableError, TargetError
 from understudy.restoration.actions.env_switch import Verification
 from understudy.restoration.actions.held_writes import DAMAGE, first_line, hold_writes, valves_to_close
 from understudy.restoration.actions.restore_facts import (
+    UNNAMED,
     chosen_backup,
     database_of_target,
     known_good_files,
@@ -61,7 +62,7 @@ class Precheck:
         sequence = known_good_files(run)
         unnamed, age = _unnamed(run), run.parameters.get("backup_age")
         return {
-            "backup": planned_backup(run) or "the newest that can be proven",
+            "backup": planned_backup(run) or UNNAMED,
             **({"age": age} if age else {}),
             **({"problem": unnamed} if unnamed else {}),
             "migrations": {"head": max(sequence, default=None), "sequence_sha256": digest(dict(sequence))},

@@ -24,6 +24,8 @@ ACTION = "database_restore"
 ACTOR = "guard"
 #: In the guard's store: the newest proven backup, as JSON ``{id, created_at}``; a plan names it.
 NEWEST_PROVEN = "backup:newest_proven"
+#: What a plan says that names no backup.
+UNNAMED = "the newest that can be proven"
 _APPLICATION = "understudy-restore"
 
 
@@ -45,12 +47,34 @@ def database_of_target(run: Restoration) -> RestorableDatabase:
 
 
 def planned_backup(run: Restoration) -> str | None:
-    """Return the backup that a person named, or the newest proven one that the guard knows of."""
+    """Return the backup that a person named, else the proposed plan's, else the newest proven one known.
+
+    None where the newest that can be proven is chosen when it begins. A backup that the guard comes to know
+    while persons decide changes no plan: it would void their agreement, and may hold the damage already.
+    """
     named = run.parameters.get("backup")
     if named:
         return str(named)
+    proposed = _proposed_backup(run)
+    if proposed is not None:
+        return None if proposed == UNNAMED else proposed
     known = run.store.meta(NEWEST_PROVEN)
     return str(json.loads(known)["id"]) if known else None
+
+
+def _proposed_backup(run: Restoration) -> str | None:
+    """Return what the newest plan of this attempt names, once it was begun or while it can be agreed to."""
+    begun = False
+    for entry in reversed(run.store.entries(run.incident)):
+        body = entry.body
+        if body.get("action") != ACTION or body.get("attempt") != run.attempt:
+            continue
+        begun = begun or entry.kind == "begun"
+        if entry.kind == "plan":
+            stands = begun or run.clock.now() < datetime.fromisoformat(body["expires_at"])
+            told = (step["plan"]["backup"] for step in body["plan"] if step["step"] == "precheck")
+            return next(told, None) if stands else None
+    return None
 
 
 def evidence_of(run: Restoration, step: str) -> Mapping[str, Any] | None:
