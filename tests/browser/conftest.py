@@ -89,9 +89,15 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """The whole service in Qwen mode, without traffic; a test that breaks it mends it."""
-    home = tmp_path_factory.mktemp("studio") / "home"
-    async with running_service(home, mode="qwen", window_s=WINDOW_S) as running:
+    folder = tmp_path_factory.mktemp("studio")
+    settings = patience(folder)
+    async with running_service(folder / "home", mode="qwen", window_s=WINDOW_S, settings=settings) as running:
         yield running
+
+
+def patience(folder: Path) -> dict[str, str]:
+    """Settings of a service whose guard does nothing by itself, whatever tests or a slow machine show it."""
+    return {"PLAYBOOK_FILE": str(patient_policy(folder)), "PROBES": "off", "BACKUP_INTERVAL_S": "0"}
 
 
 def patient_policy(folder: Path) -> Path:
@@ -111,12 +117,7 @@ def patient_policy(folder: Path) -> Path:
 async def paced_service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """A service whose voices speak no faster than people do, and whose guard lets tests break it."""
     folder = tmp_path_factory.mktemp("paced")
-    settings = {
-        "STANDIN_DASHSCOPE_REAL_TIME_FACTOR": "1",
-        "PLAYBOOK_FILE": str(patient_policy(folder)),
-        "PROBES": "off",
-        "BACKUP_INTERVAL_S": "0",
-    }
+    settings = {"STANDIN_DASHSCOPE_REAL_TIME_FACTOR": "1", **patience(folder)}
     async with running_service(folder / "home", mode="qwen", window_s=WINDOW_S, settings=settings) as running:
         yield running
 

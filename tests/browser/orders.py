@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import psutil
 
+from tests.browser.waiting import until
 from understudy.demo.service import Service, without_settings
 from understudy.envfile import read_env_file
 from understudy.restoration.targets.local import CONTROL_FILE
@@ -38,8 +39,15 @@ async def order(service: Service, *arguments: str) -> str:
 
 
 async def set_mode(service: Service, mode: str) -> None:
-    """Let the other provider speak, live."""
+    """Let the other provider speak, live; the api has heard of it when this returns."""
     await order(service, "mode", "set", mode, "--reason", "a browser test")
+    async with aiohttp.ClientSession() as http:
+
+        async def serves() -> str:
+            async with http.get(f"{service.api}/api/languages") as answer:
+                return str((await answer.json())["provider"])
+
+        await until(serves, lambda provider: provider == mode, what=f"an api that serves by {mode}")
 
 
 @asynccontextmanager

@@ -14,10 +14,11 @@ from uuid import UUID
 import aiohttp
 import jwt
 import yaml
-from playwright.async_api import Locator, Page, Request, expect
+from playwright.async_api import Browser, Locator, Page, Request, expect
 
-from tests.browser.chromium import Visit
+from tests.browser.chromium import Visit, visit
 from tests.browser.orders import order
+from tests.browser.signing_in import give_key
 from tests.browser.waiting import until
 from understudy.clock import SystemClock
 from understudy.demo.service import Service, running_service
@@ -34,6 +35,8 @@ PERSONS = ("ada", "ben", "cleo")
 #: Longer than any order took at a load of ten.
 PATIENCE_MS = 90_000
 WINDOW_S = 5
+#: Away from known-good, until a person thaws them: no test needs more.
+MOVES = 2
 
 
 def rehearsal_policy(folder: Path) -> Path:
@@ -46,8 +49,14 @@ def rehearsal_policy(folder: Path) -> Path:
     policy["closing"]["minimum_evidence"] = 100_000
     stages = [{"percent": percent, "hold_s": 0, "exclude_percent": 45} for percent in (SHARE, 100)]
     policy["cutover"] |= {"stages": stages, "watched_s": 60}
-    policy["cutover"]["guardrails"]["minimum_calls"] = 3
-    policy["cutover"]["limits"] |= {"spacing_s": 0, "moves": 100}
+    # Means of so few calls differ by chance where the machine has much to do: they bring nobody back.
+    policy["cutover"]["guardrails"] |= {
+        "minimum_calls": 3,
+        "latency_ratio": 100,
+        "first_audio_ratio": 100,
+        "first_audio_ms": 120_000,
+    }
+    policy["cutover"]["limits"] |= {"spacing_s": 0, "moves": MOVES}
     path = folder / "rehearsal.yaml"
     path.write_text(yaml.safe_dump(policy, sort_keys=False, allow_unicode=True), "utf-8")
     return path
@@ -77,16 +86,52 @@ class Rehearsal:
 
     async def ask(self, person: str, path: str, body: dict[str, object]) -> dict[str, object]:
         """Order something beside the browser, with a person's key."""
+        status, document = await self._post(person, path, body)
+        assert status < 300, document
+        return document
+
+    async def refused(self, person: str, path: str, body: dict[str, object]) -> str:
+        """Order what the guard refuses, and return why."""
+        status, document = await self._post(person, path, body)
+        assert status == 409, document
+        return str(document["detail"])
+
+    async def _post(self, person: str, path: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
         headers = {"Authorization": f"Bearer {self.keys[person]}"}
         async with self.http.post(self.service.guard + path, json=body, headers=headers) as answer:
-            document: dict[str, object] = await answer.json()
-            assert answer.status < 300, document
-            return document
+            return answer.status, await answer.json()
 
-    async def on_modal(self) -> None:
-        """Bring everybody to Modal: where a cutover starts from."""
-        await self.command("mode", "set", "modal", "--durable", "--reason", "a cutover starts from Modal")
-        await self.healthy("modal")
+    async def on(self, provider: str) -> None:
+        """Let everybody speak there, with no cutover on and every move away still to be made."""
+        reason = "where a test starts from"
+        await self.ask("ada", "/mode/thaw", {"reason": reason})
+        await self.command("mode", "set", provider, "--durable", "--reason", reason)
+        await self.ask("ada", "/mode/thaw", {"reason": reason})
+        await self.healthy(provider)
+
+    @asynccontextmanager
+    async def stayer(self, recording: bytes) -> AsyncIterator[None]:
+        """A tenant whose only voice, just used, speaks nowhere but on Modal; the voice is gone afterwards."""
+        tenant = Tenant(self.http, self.service.api, "Stayer")
+        await tenant.sign_up()
+        voice = await tenant.clone("Stays", recording, "She read on.")
+        assert (await tenant.speak(voice, "one two three")).provider == "modal"
+        try:
+            yield
+        finally:
+            headers = {"Authorization": f"Bearer {tenant.access_token}"}
+            url = f"{self.service.api}/api/voices/{voice}"
+            async with self.http.delete(url, headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+
+    async def writes_go(self) -> None:
+        """Wait until the guard has seen that nothing holds writes or billed creates any more."""
+
+        async def held() -> list[object]:
+            status = await self.service.guard_document(self.http, "/status")
+            return [status["writes_frozen"], *status["valves_closed"]]
+
+        await until(held, lambda found: found == [None], what="writes that are let go again")
 
     async def audited(self, *reasons: str, person: str | None = None) -> None:
         """Each of these reasons stands in the audit, under the name of who gave it."""
@@ -144,6 +189,16 @@ async def rehearsing(folder: Path, recording: bytes) -> AsyncIterator[Rehearsal]
 # --- what an operator does on the page ----------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def console(
+    browser: Browser, rehearsal: Rehearsal, person: str, path: str = ""
+) -> AsyncIterator[Visit]:
+    """A window of one person at a page of the console."""
+    async with visit(browser, rehearsal.service.guard) as window:
+        await give_key(window.page, rehearsal.keys[person], path=f"/operations/{path}")
+        yield window
+
+
 def button(where: Page | Locator, name: str) -> Locator:
     """The button of exactly this name."""
     return where.get_by_role("button", name=name, exact=True)
@@ -174,6 +229,12 @@ async def ordered(
         await dialog.get_by_role("textbox").first.fill(reason)
     await confirm.click()
     await expect(dialog).to_be_hidden()
+
+
+async def plan_digits(page: Page) -> str:
+    """The first digits of the plan that waits on this incident's page, as it asks for them."""
+    label = page.locator("label", has_text=re.compile(r"^Type [0-9a-f]{12} or local$"))
+    return str(await label.text_content()).split()[1]
 
 
 def posts(window: Visit) -> list[Request]:

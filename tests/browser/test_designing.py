@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from tests.browser.caller import Caller
 from tests.browser.chromium import visit
 from tests.browser.conftest import Account
 from tests.browser.signing_in import sign_in
+from tests.browser.waiting import until
 from understudy.demo.service import Service
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -69,10 +72,10 @@ async def test_a_voice_is_designed_refined_kept_and_found_again(
         await expect(page.get_by_role("heading", name="No voice matches")).to_be_visible()
 
 
+@pytest.mark.usefixtures("voice")
 async def test_a_deleted_voice_comes_back_when_it_is_undone_in_time(
-    service: Service, browser: Browser, account: Account, recording_bytes: bytes
+    service: Service, browser: Browser, account: Account, http: aiohttp.ClientSession
 ) -> None:
-    await account.tenant.clone("Ann", recording_bytes, "She read on.")
     async with visit(browser, service.api) as window:
         page = window.page
         await sign_in(page, account.email, account.password)
@@ -86,6 +89,8 @@ async def test_a_deleted_voice_comes_back_when_it_is_undone_in_time(
         await page.get_by_role("button", name="Delete Ann").click()
         await expect(page.get_by_role("heading", name="Ann", exact=True)).to_have_count(0)
         await page.goto("about:blank")
+        caller = Caller(http, service.api, account.tenant.access_token)
+        await until(lambda: caller.get("/api/voices"), lambda kept: kept["voices"] == [], what="a deletion")
         await page.goto("/voices")
         await expect(page.get_by_role("heading", name="You have no voice yet")).to_be_visible()
 

@@ -95,12 +95,12 @@ async def test_a_provider_that_does_not_stream_shows_progress_and_loses_no_text(
             await keeps_text(page, TOO_LONG_FOR_QWEN)
             await expect(page.get_by_role("button", name="Speak", exact=True)).to_be_enabled()
 
-            async with faults(http, paced_service.modal, slow=1, slow_s=3):
+            async with faults(http, paced_service.modal, result_202_forever=1):
                 await speak(page, SHORT_TEXT)
                 await expect(page.get_by_role("progressbar", name="Progress")).to_be_visible()
                 await shows_phase(page, "Making the speech")
                 await expect(page.get_by_text("the speech will be up to a minute long")).to_be_visible()
-                await shows_phase(page, "The speech is ready")
+            await shows_phase(page, "The speech is ready")
             await expect(page.get_by_text(FELL_BACK)).to_have_count(0)
             await sound.begins()
             await sound.advances()

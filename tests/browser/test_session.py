@@ -162,22 +162,19 @@ async def test_what_is_being_made_outlives_the_page(
     http: aiohttp.ClientSession,
     paced_voice: str,
 ) -> None:
-    async with (
-        mode(paced_service, "modal"),
-        visit(browser, paced_service.api) as window,
-        faults(http, paced_service.modal, slow=1, slow_s=6),
-    ):
+    async with mode(paced_service, "modal"), visit(browser, paced_service.api) as window:
         page = window.page
         await open_speak(page, paced_account, paced_voice, "Ann")
         await expect(page.get_by_text("/ 10,000")).to_be_visible()
-        await speak(page, LONG_TEXT)
-        await shows_phase(page, "Making the speech")
-        await page.reload()
-        await expect(page.get_by_role("heading", name="Now", exact=True)).to_be_visible()
         row = page.get_by_role("listitem").filter(has_text=LONG_TEXT)
-        await expect(row.get_by_text("Being made", exact=True)).to_be_visible()
-        await expect(row.get_by_role("progressbar", name="Progress")).to_be_visible()
-        await keeps_text(page, LONG_TEXT)
+        async with faults(http, paced_service.modal, result_202_forever=1):
+            await speak(page, LONG_TEXT)
+            await shows_phase(page, "Making the speech")
+            await page.reload()
+            await expect(page.get_by_role("heading", name="Now", exact=True)).to_be_visible()
+            await expect(row.get_by_text("Being made", exact=True)).to_be_visible()
+            await expect(row.get_by_role("progressbar", name="Progress")).to_be_visible()
+            await keeps_text(page, LONG_TEXT)
         await expect(row.get_by_text("Ready", exact=True)).to_be_visible()
         await row.get_by_role("button", name="Play “").click()
         await expect(row.get_by_role("button", name="Pause “")).to_be_visible()

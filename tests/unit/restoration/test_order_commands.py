@@ -118,6 +118,7 @@ def test_who_asked_breaks_the_glass_with_a_reason(tmp_path: Path) -> None:
     alone = ("approve", "latest", "--plan", SHA, "--break-glass", "--reason", "alone on call", "--json")
     document = json.loads(run(tmp_path, *alone))
     assert (document["kind"], document["body"]["break_glass"]) == ("approval", True)
+    assert "breaks the glass for code_rollback: alone on call" in run(tmp_path, "show", "latest")
 
 
 def test_orders_are_journaled_with_who_and_why(tmp_path: Path) -> None:

@@ -83,7 +83,6 @@ _SHORT = {
     "held": ("failed", "{action}: {reason}"),
     "escalated": ("next", "{action} instead of {from}: {reason}"),
     "plan": ("plan", "{action}, proposed for approval by {approvals}, asked for by {requested_by}"),
-    "approval": ("approved", "{actor} agrees to {action} {reason}"),
     "abort": ("abort", "{actor}: {reason}"),
     "hold": ("hold", "{actor}: {reason}"),
     "resume": ("resume", "{actor}: {reason}"),
@@ -97,6 +96,13 @@ _SHORT = {
 
 def _opened_line(at: datetime, entry: Mapping[str, Any]) -> Line:
     return Line(at, "OPEN", _detail(entry["body"]), _finding(entry["body"]))
+
+
+def _approval_line(at: datetime, entry: Mapping[str, Any]) -> Line:
+    body, who = entry["body"], str(entry["actor"]).removeprefix("person:")
+    how = "breaks the glass for" if body.get("break_glass") else "agrees to"
+    reason = f": {body['reason']}" if body.get("reason") else ""
+    return Line(at, "approved", f"{who} {how} {body.get('action')}{reason}", _hash(body))
 
 
 def _state_line(at: datetime, entry: Mapping[str, Any]) -> Line:
@@ -209,10 +215,10 @@ _MORE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "intent": _plan,
     "begun": _agreed,
     "plan": _hash,
-    "approval": _hash,
 }
 _LONG: Mapping[str, Callable[[datetime, Mapping[str, Any]], Line]] = {
     "opened": _opened_line,
+    "approval": _approval_line,
     "state": _state_line,
     "outcome": _outcome_line,
 }
