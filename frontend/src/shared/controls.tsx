@@ -155,6 +155,19 @@ export function SelectField({ label, hint, error, side, children, ...rest }: Sel
   );
 }
 
+interface FilterFieldProps extends Omit<SelectHTMLAttributes<HTMLSelectElement>, "aria-label" | "className"> {
+  label: string;
+}
+
+/** A choice beside a search: its options say what it is about. */
+export function FilterField({ label, children, ...rest }: FilterFieldProps) {
+  return (
+    <select {...rest} aria-label={label} className={classes(styles.input, styles.filter)}>
+      {children}
+    </select>
+  );
+}
+
 /** How many code points were written of how many, as the API counts them. */
 export function Counter({ text, limit }: { text: string; limit: number }) {
   const used = codePoints(text);

@@ -57,10 +57,14 @@ export function ago(at: Date, now: Date): string {
   return common.ago.days(Math.floor(seconds / 86_400));
 }
 
-export function localTime(at: Date, style: "time" | "date" | "full" = "full"): string {
+/** `soon`: a moment of these weeks, to the minute. */
+export type TimeStyle = "time" | "date" | "full" | "soon";
+
+export function localTime(at: Date, style: TimeStyle = "full"): string {
   const time = { hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
   const date = { year: "numeric", month: "short", day: "numeric" } as const;
-  const options = style === "time" ? time : style === "date" ? date : { ...date, ...time };
+  const soon = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" } as const;
+  const options = { time, date, soon, full: { ...date, ...time } }[style];
   return new Intl.DateTimeFormat("en-GB", { ...options, hour12: false }).format(at);
 }
 

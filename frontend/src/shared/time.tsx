@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "react";
-import { ago, localTime, utcTime } from "./format";
+import { ago, localTime, type TimeStyle, utcTime } from "./format";
 
 const EVERY_MS = 1000;
 const listeners = new Set<() => void>();
@@ -30,7 +30,7 @@ export function useNow(): Date {
 
 interface TimeProps {
   at: string;
-  style?: "time" | "date" | "full";
+  style?: TimeStyle;
 }
 
 /** A time as it is here; in UTC for whoever points at it. */

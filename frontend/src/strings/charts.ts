@@ -57,7 +57,7 @@ export const charts = {
     several: (n: number) => `${n} events`,
     none: "Nothing happened in this time.",
     event: "Event",
-    show: (n: number) => (n === 1 ? "Show 1 event as a table" : `Show ${n} events as a table`),
-    hide: "Hide the table of events",
+    show: (n: number) => (n === 1 ? "Show 1 event" : `Show ${n} events`),
+    hide: "Hide the events",
   },
 } as const;

@@ -7,9 +7,12 @@ export const clone = {
   name: "Name",
   namePlaceholder: "Ada",
   language: "Language",
-  languageHint: "Which language is spoken in the recording. Auto lets the service hear for itself.",
+  languageHint: "The one in the recording.",
   transcript: "What is said in the recording",
   transcriptHint: "Word for word: the voice is learned from how these words sound.",
+  aloud: "Use a text to read aloud",
+  aloudText:
+    "The curtain rises at eight. I have learned every line of this play by heart, and I am waiting in the wings. If somebody falls ill tonight, I will step into the light, speak clearly, and nobody in the house will notice the difference.",
   description: "Description",
   descriptionHint: "For you, to find the voice again.",
   consent: "Consent",

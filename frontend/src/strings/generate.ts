@@ -11,7 +11,7 @@ export const generate = {
   voiceGone: "This voice is not there any more. Choose another one.",
   otherVoices: "More voices are found by typing a part of their name.",
   language: "Language",
-  languageHint: "Auto finds it by itself.",
+  languageHint: "Auto recognises it.",
   text: "Text",
   textPlaceholder: "What should the voice say?",
   tooLong: (over: string, limit: string) =>
@@ -45,6 +45,9 @@ export const generate = {
   cancelledHelp: "Your text is still here.",
   unknown:
     "The service did not answer, so it is not known whether the speech was begun. Press Speak again: it will not be made twice.",
+  providerFailed:
+    "The service that speaks this voice failed, and the speech was not made. Your text is kept: speak it again.",
+  reported: (sentence: string) => `What was reported: ${sentence}`,
   firstSound: (time: string) => `First sound after ${time}`,
   soFar: (time: string) => `${time} so far`,
   usually: (time: string) => `usually takes about ${time}`,

@@ -60,6 +60,7 @@ export const incidents = {
 
   times: {
     title: "Times",
+    zero: "T+0",
     names: {
       onset: "Onset",
       detected: "Detected",
@@ -178,6 +179,7 @@ export const incidents = {
 
   orders: {
     title: "Orders",
+    all: "All orders",
     about: "Each goes into the journal under your name. A step under way is always finished.",
     names: {
       ack: "Take it on",

@@ -1,7 +1,7 @@
 /** The overview. Sentences are whole: nobody puts them together at three in the morning. */
 export const overview = {
   title: "Overview",
-  about: (environment: string) => `Environment ${environment}.`,
+  about: (environment: string) => `Environment: ${environment}`,
   providers: { qwen: "Qwen", modal: "Modal" } as Readonly<Record<string, string>>,
 
   sentence: {
@@ -224,6 +224,10 @@ export const overview = {
   alarms: {
     heading: "Alarms",
     none: "No alarm stands.",
+    names: { shadow: "Only counted:", disarmed: "Disarmed:", drift: "Drift:" } as Readonly<
+      Record<string, string>
+    >,
+    wouldHave: (family: string, check: string) => `${family} (${check}) would have`,
   },
   sources: {
     heading: "Sources",

@@ -19,16 +19,16 @@ export const voices = {
   delete: (name: string) => `Delete ${name}`,
   deleted: (name: string) => `“${name}” was deleted.`,
   degraded: "The recording gave less than it could. Clone it again in a quieter place for a closer likeness.",
-  speaks: (names: string) => `Spoken by ${names}`,
-  speaksNowhere: "Spoken nowhere yet",
-  providers: { modal: "Modal", qwen: "Qwen" } as Record<string, string>,
+  speaksNowhere: "It cannot speak yet.",
+  /** What a person can see of a change of the service that speaks; a voice that simply works says nothing. */
   carryOver: {
     not_needed: null,
-    needed: "Not carried over to the new provider yet",
-    pending: "Being carried over to the new provider",
-    done: "Carried over to the new provider",
-    failed: "Could not be carried over; the operators know",
-    impossible: "Cannot be carried over: its recording or transcript is missing",
+    needed: "It will be moved to the new speech service.",
+    pending: "It is being moved to the new speech service.",
+    done: null,
+    failed: "It could not be moved to the new speech service. We know, and are looking at it.",
+    impossible:
+      "It cannot be moved to the new speech service: its recording, or what is said in it, is missing. Clone it again to keep it.",
   } as Record<string, string | null>,
   count: (n: number) => (n === 1 ? "1 voice" : `${n} voices`),
 } as const;

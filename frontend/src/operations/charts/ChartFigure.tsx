@@ -41,13 +41,20 @@ export function ChartFigure({ chart, grid, marks, side, children }: ChartFigureP
           </div>
           <div className={styles.side}>
             {side}
-            <Button small kind="quiet" aria-pressed={table} onClick={() => setTable(!table)}>
+            <Button
+              small
+              kind="quiet"
+              className={styles.swap}
+              title={table ? words.asChart : words.asTable}
+              aria-pressed={table}
+              onClick={() => setTable(!table)}
+            >
               {table ? (
                 <ChartLine size={16} aria-hidden="true" />
               ) : (
                 <TableIcon size={16} aria-hidden="true" />
               )}
-              {table ? words.asChart : words.asTable}
+              <span>{table ? words.asChart : words.asTable}</span>
               <Spoken>{`: ${chart.title}`}</Spoken>
             </Button>
           </div>

@@ -21,6 +21,16 @@ export function MarkRail({ marks, grid }: { marks: readonly Mark[]; grid: Grid }
   const count = groups.reduce((sum, group) => sum + group.marks.length, 0);
   return (
     <div className={styles.rail}>
+      <div className={styles.railHead}>
+        <h3>{words.marks.label}</h3>
+        {count === 0 ? (
+          <p>{words.marks.none}</p>
+        ) : (
+          <Button small kind="quiet" aria-expanded={table} onClick={() => setTable(!table)}>
+            {table ? words.marks.hide : words.marks.show(count)}
+          </Button>
+        )}
+      </div>
       <ol ref={rail} className={styles.marks} aria-label={words.marks.label}>
         {groups.map((group) => (
           <li
@@ -52,15 +62,6 @@ export function MarkRail({ marks, grid }: { marks: readonly Mark[]; grid: Grid }
           </li>
         ))}
       </ol>
-      <div className={styles.railFoot}>
-        {count === 0 ? (
-          <p>{words.marks.none}</p>
-        ) : (
-          <Button small kind="quiet" aria-expanded={table} onClick={() => setTable(!table)}>
-            {table ? words.marks.hide : words.marks.show(count)}
-          </Button>
-        )}
-      </div>
       {table && (
         <div className={styles.table}>
           <Table label={words.marks.table}>

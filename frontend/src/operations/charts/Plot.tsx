@@ -10,7 +10,7 @@ import { useWidth } from "./width";
 export const HEIGHT = 168;
 /** Left of what is drawn, for the axis; right of it. What stands beneath is as far in (charts.module.css). */
 export const AXIS = 64;
-export const EDGE = 12;
+export const EDGE = 20;
 const TICKS_APART = 34;
 const HOURS = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", hour12: false });
 

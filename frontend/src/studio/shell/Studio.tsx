@@ -14,6 +14,7 @@ import { PlayerProvider } from "../player/player";
 import { useSession } from "../session/session";
 import { NoticeBanner } from "./NoticeBanner";
 import { SessionEnded } from "./SessionEnded";
+import styles from "./Studio.module.css";
 
 const SignIn = lazyPart(() => import("../pages/sign-in/SignIn"));
 const Generate = lazyPart(() => import("../pages/generate/Generate"));
@@ -88,9 +89,13 @@ function Arrive() {
 }
 
 function Foot() {
-  const { signOut } = useSession();
+  const { state, signOut } = useSession();
+  const email = "email" in state ? state.email : "";
   return (
     <>
+      <span className={styles.who} title={email}>
+        {email}
+      </span>
       <AppearanceButton />
       <IconButton label={studio.signOut} onClick={() => void signOut()}>
         <LogOut size={18} aria-hidden="true" />

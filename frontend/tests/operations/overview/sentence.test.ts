@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Schemas } from "@/operations/api/client";
-import { type Known, sentenceFor } from "@/operations/pages/overview/sentence";
+import { type Known, parted, sentenceFor } from "@/operations/pages/overview/sentence";
 import { localTime } from "@/shared/format";
 import {
   checklistOf,
@@ -268,6 +268,14 @@ describe("with an incident", () => {
     );
   });
 
+  test("speech that fails is told of first, though something else opened the incident", () => {
+    const incident = incidentOf({ state: "OPEN", title: "One tenant runs away" });
+    const detail = detailOf(incident, { finding: { trigger: "cost", provider: null } }, [
+      { kind: "joined", body: { finding: { trigger: "realtime_failures", provider: "qwen" } } },
+    ]);
+    expect(said(during(incident), { incident: detail }).text).toContain("Speech is failing on Qwen.");
+  });
+
   test("RECOVERED", () => {
     const times = { ...incidentOf().times, recovered: NOW };
     const status = during(incidentOf({ state: "RECOVERED", times }), { mode: STEPPED_BACK });
@@ -385,5 +393,26 @@ describe("what is old", () => {
       tone: "blind",
       text: expect.stringContaining("the guard does not answer"),
     });
+  });
+});
+
+describe("what is read in one glance", () => {
+  test.each([
+    ["Speech is safe. Qwen serves.", "Speech is safe.", "Qwen serves."],
+    ["Unknown: the guard does not answer.", "Unknown:", "the guard does not answer."],
+    ["Unknown since 17:35:55.", "Unknown since 17:35:55.", ""],
+    [
+      "Speech is failing on Qwen: 12 % of 45 calls in the last 60 s succeeded. No action was taken.",
+      "Speech is failing on Qwen:",
+      "12 % of 45 calls in the last 60 s succeeded. No action was taken.",
+    ],
+    [
+      "Speech is failing on Qwen. Being restored since 17:35:55: Fast rollback.",
+      "Speech is failing on Qwen.",
+      "Being restored since 17:35:55: Fast rollback.",
+    ],
+    ["ada asked for: Step back. Being restored: it.", "ada asked for: Step back.", "Being restored: it."],
+  ])("%s", (text, first, rest) => {
+    expect(parted(text)).toEqual([first, rest]);
   });
 });

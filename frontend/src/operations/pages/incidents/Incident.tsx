@@ -11,7 +11,7 @@ import { Checklist } from "./Checklist";
 import { Head } from "./Head";
 import styles from "./incident.module.css";
 import { Needed } from "./Needed";
-import { Orders } from "./Orders";
+import { ORDERS_ID, Orders } from "./Orders";
 import { isOver } from "./permitted";
 import { isMissing } from "./queries";
 import { Recovery } from "./Recovery";
@@ -73,7 +73,7 @@ function One({ id }: { id: string }) {
         <Head incident={incident} />
       </Live>
       {query.isError && <Failure error={query.error} onRetry={() => void query.refetch()} />}
-      <Needed incident={incident} sending={sending} />
+      <Needed incident={incident} sending={sending} orders={view === "story" ? ORDERS_ID : null} />
       <Live>
         <TimesLine times={incident.times} over={isOver(incident.state)} />
       </Live>

@@ -1,7 +1,7 @@
 import { CircleCheck, Hand, Hourglass } from "lucide-react";
 import type { ReactNode } from "react";
 import { classes } from "@/shared/classes";
-import { Button } from "@/shared/controls";
+import { Button, buttonClass } from "@/shared/controls";
 import { Banner } from "@/shared/layout";
 import { MarkdownLine } from "@/shared/markdownView";
 import { incidents as strings } from "@/strings/incidents";
@@ -18,10 +18,12 @@ import type { Sending } from "./sending";
 interface Props {
   incident: IncidentDetail;
   sending: Sending;
+  /** Where all orders stand in this page; null while they are not shown. */
+  orders: string | null;
 }
 
 /** The one thing that is asked of a person now, with the way to do it; or that nothing is. */
-export function Needed({ incident, sending }: Props) {
+export function Needed({ incident, sending, orders }: Props) {
   const need = needOf(incident, useGuardNow());
   const { fresh } = useFreshness();
   return (
@@ -40,7 +42,7 @@ export function Needed({ incident, sending }: Props) {
           />
         ))
       ) : (
-        <Asked incident={incident} sending={sending} need={need} />
+        <Asked incident={incident} sending={sending} orders={orders} need={need} />
       )}
     </>
   );
@@ -54,13 +56,18 @@ const ANSWERS: Partial<Record<Need["kind"], readonly OrderName[]>> = {
   frozen: ["resume", "abort", "close"],
 };
 
-function Asked({ incident, sending, need }: Props & { need: Exclude<Need, { kind: "approve" }> }) {
+function Asked({
+  incident,
+  sending,
+  orders: all,
+  need,
+}: Props & { need: Exclude<Need, { kind: "approve" }> }) {
   const urgent = URGENT.has(need.kind);
   const orders = useOrders(incident, sending);
   const { data: me } = useMe();
   const untaken = !isOver(incident.state) && incident.acknowledged_by.length === 0;
   const answers = ANSWERS[need.kind] ?? [];
-  const offered = untaken && urgent && answers.length === 0 ? (["ack"] as const) : answers;
+  const offered = untaken && answers.length === 0 ? (["ack"] as const) : answers;
   const may = offered.filter((order) => objection(order, incident, incident.journal, me ?? null) === null);
   const Icon = urgent ? Hand : isOver(incident.state) ? CircleCheck : Hourglass;
   return (
@@ -71,17 +78,22 @@ function Asked({ incident, sending, need }: Props & { need: Exclude<Need, { kind
         <p>{sentence(need, incident)}</p>
         {urgent && untaken && <p className={styles.soft}>{strings.need.takeOn}</p>}
       </div>
-      {may.length > 0 && (
+      {!isOver(incident.state) && (
         <div className={styles.answers}>
           {may.map((order, at) => (
             <Button
               key={order}
-              kind={at === 0 ? "primary" : order === "abort" ? "danger" : "plain"}
+              kind={at === 0 && urgent ? "primary" : order === "abort" ? "danger" : "plain"}
               onClick={orders.ask[order]}
             >
               {strings.orders.names[order]}
             </Button>
           ))}
+          {all !== null && (
+            <a className={buttonClass("quiet")} href={`#${all}`}>
+              {strings.orders.all}
+            </a>
+          )}
         </div>
       )}
       {orders.dialogs}

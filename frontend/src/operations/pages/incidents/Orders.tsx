@@ -8,6 +8,9 @@ import { useOrders } from "./ordering";
 import { type IncidentDetail, isOver, ORDERS, objection } from "./permitted";
 import type { Sending } from "./sending";
 
+/** Names the place in the page, for links to it. */
+export const ORDERS_ID = "orders";
+
 /** Everything a person may order; what cannot be ordered now says why. */
 export function Orders({ incident, sending }: { incident: IncidentDetail; sending: Sending }) {
   const orders = useOrders(incident, sending);
@@ -16,7 +19,7 @@ export function Orders({ incident, sending }: { incident: IncidentDetail; sendin
   if (isOver(incident.state)) return null;
   return (
     <Card>
-      <h2>{strings.orders.title}</h2>
+      <h2 id={ORDERS_ID}>{strings.orders.title}</h2>
       <p className={styles.soft}>{fresh ? strings.orders.about : strings.why.notFresh}</p>
       <ul className={styles.orders}>
         {ORDERS.map((order) => {

@@ -44,7 +44,7 @@ function Mark({ point, before }: { point: Point; before: Point | null }) {
       {point.state === "reached" && point.at !== null ? (
         <>
           <span className={styles.since}>
-            {point.sinceMs ? strings.after(duration(point.sinceMs)) : duration(0)}
+            {point.sinceMs ? strings.after(duration(point.sinceMs)) : strings.times.zero}
           </span>
           <span className={styles.at}>
             <Time at={point.at} style="time" />

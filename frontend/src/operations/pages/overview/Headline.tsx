@@ -10,7 +10,7 @@ import {
 import { classes } from "@/shared/classes";
 import type { Tone } from "@/shared/layout";
 import styles from "./Overview.module.css";
-import type { Sentence } from "./sentence";
+import { parted, type Sentence } from "./sentence";
 
 const ICONS: Record<Tone, LucideIcon> = {
   pass: CircleCheck,
@@ -24,6 +24,7 @@ const ICONS: Record<Tone, LucideIcon> = {
 /** The state of speech, in large type. Read out when it changes. */
 export function Headline({ sentence }: { sentence: Sentence }) {
   const Icon = ICONS[sentence.tone];
+  const [first, rest] = parted(sentence.text);
   return (
     <div
       className={classes(styles.headline, styles[sentence.tone])}
@@ -33,7 +34,10 @@ export function Headline({ sentence }: { sentence: Sentence }) {
     >
       <Icon size={36} aria-hidden="true" />
       <div>
-        <p className={styles.sentence}>{together(sentence.text)}</p>
+        <p className={styles.sentence}>
+          <strong>{together(first)}</strong>
+          {rest && <span> {together(rest)}</span>}
+        </p>
         {sentence.more.map((one) => (
           <p key={one}>{together(one)}</p>
         ))}

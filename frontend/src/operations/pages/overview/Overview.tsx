@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { Failure, Grid, PageHeader, Skeleton, Stack } from "@/shared/layout";
+import { Badge, Failure, Grid, Skeleton, Stack } from "@/shared/layout";
 import { overview } from "@/strings/overview";
 import { useChecklist, useCutover, useIncident, useMe, useStatus } from "../../api/queries";
 import { ChartWall, type Range } from "../../charts/ChartWall";
@@ -17,9 +17,6 @@ import { AlarmsCard, Detectable, GuardCard, ProbesCard, SourcesCard } from "./Wa
 import { provider } from "./words";
 
 /** Whether speech is safe, what broke, what was done about it, and the one thing that may be pressed. */
-/** Holds the line's height until there is something to say. */
-const NO_BREAK = "\u00a0";
-
 export default function Overview() {
   const { data: status, error, refetch } = useStatus();
   const open = status?.incident?.id ?? null;
@@ -44,7 +41,10 @@ export default function Overview() {
   });
   return (
     <Stack>
-      <PageHeader title={overview.title} about={status ? overview.about(status.environment) : NO_BREAK} />
+      <header className={styles.head}>
+        <h1 tabIndex={-1}>{overview.title}</h1>
+        {status && <Badge>{overview.about(status.environment)}</Badge>}
+      </header>
       <div className={styles.top}>
         <Headline sentence={sentence} />
         <ActionCard action={action} />

@@ -5,7 +5,7 @@ import { Ago } from "@/shared/time";
 import { overview } from "@/strings/overview";
 import type { Schemas } from "../../api/client";
 import styles from "./Overview.module.css";
-import { provider, type Status, span, withStop } from "./words";
+import { family, provider, type Status, span, withStop } from "./words";
 
 /** What the guard could not see at today's traffic, in one sentence. */
 export function Detectable({ detectable }: { detectable: Schemas["Detectable"] | null }) {
@@ -31,6 +31,13 @@ export function detectableSentence(detectable: Schemas["Detectable"] | null): st
   );
 }
 
+/** The guard names what it counted by a path, such as `success_rate/refusals/speak/modal/2`. */
+function named(said: string): string {
+  return said.replaceAll(/(\w+)\/(\w+)\S* would have/g, (_, trigger: string, check: string) =>
+    overview.alarms.wouldHave(family(trigger), check.replaceAll("_", " ")),
+  );
+}
+
 export function AlarmsCard({ alarms }: { alarms: Status["alarms"] }) {
   const standing = Object.entries(alarms);
   return (
@@ -44,7 +51,8 @@ export function AlarmsCard({ alarms }: { alarms: Status["alarms"] }) {
             <li key={name} className={styles.warning}>
               <TriangleAlert size={18} aria-hidden="true" />
               <span>
-                <strong>{name.replaceAll("_", " ")}</strong> {withStop(said)}
+                <strong>{overview.alarms.names[name] ?? name.replaceAll("_", " ")}</strong>{" "}
+                {withStop(named(said))}
               </span>
             </li>
           ))}

@@ -21,11 +21,22 @@ const text = (value: unknown): string | null => (typeof value === "string" && va
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 
+/** Conditions that are about what tenants hear. */
+export const OF_SPEECH: ReadonlySet<unknown> = new Set(["success_rate", "realtime_failures", "playback"]);
+
+/** The finding that is told of: speech that fails, though it may have joined what was opened for another reason. */
+function gravestOf({ journal }: IncidentDetail): Record<string, unknown> {
+  const findings = journal
+    .filter(({ kind }) => kind === "opened" || kind === "joined")
+    .map(({ body }) => record(body.finding));
+  return findings.find(({ trigger }) => OF_SPEECH.has(trigger)) ?? findings[0] ?? {};
+}
+
 /** Reads the facts out of the journal; of an incident whose journal is not here (yet), nothing. */
 export function factsOf(incident: Incident, detail: IncidentDetail | null): IncidentFacts {
   if (detail === null || detail.id !== incident.id) return NOTHING;
   const opened = detail.journal.find((entry) => entry.kind === "opened");
-  const finding = record(opened?.body.finding);
+  const finding = gravestOf(detail);
   const newestFirst = detail.journal.toReversed();
   const begun = newestFirst.find((entry) => entry.kind === "begun");
   const entered = newestFirst.find((entry) => entry.kind === "state" && entry.body.to === incident.state);

@@ -5,7 +5,7 @@ import { operations } from "@/strings/operations";
 import { overview } from "@/strings/overview";
 import type { Schemas } from "../../api/client";
 import type { Freshness } from "../../live/freshness";
-import { factsOf, type IncidentFacts } from "./incident_facts";
+import { factsOf, type IncidentFacts, OF_SPEECH } from "./incident_facts";
 import {
   atTime,
   family,
@@ -39,6 +39,18 @@ export interface Sentence {
   more: readonly string[];
   /** Whether it is about now. If not, `text` says since when nothing is known. */
   present: boolean;
+}
+
+/** What is read in one glance has at most so many characters. */
+const GLANCE_CHARS = 60;
+
+/** What is read in one glance, and what is read after it: figures, what is done, what it waits for. */
+export function parted(text: string): [first: string, rest: string] {
+  const stop = text.indexOf(". ");
+  const colon = text.indexOf(": ");
+  const long = stop < 0 || stop > GLANCE_CHARS;
+  const end = long && colon > 0 && (stop < 0 || colon < stop) ? colon : stop;
+  return end < 0 ? [text, ""] : [text.slice(0, end + 1), text.slice(end + 2)];
 }
 
 /** The state of speech in one sentence. What is old is never said as if it were so now. */
@@ -157,9 +169,6 @@ function whyNothing(status: Status): string {
 }
 
 // --- an incident ---------------------------------------------------------------------------------------------
-
-/** Conditions that are about what tenants hear. */
-const OF_SPEECH = new Set([SUCCESS, "realtime_failures", "playback"]);
 
 function ofIncident(status: Status, incident: Incident, known: Known): Said {
   const facts = factsOf(incident, known.incident);

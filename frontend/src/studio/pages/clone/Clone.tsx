@@ -107,19 +107,7 @@ export default function Clone() {
     <>
       <PageHeader title={words.title} about={words.about} />
       <form ref={form} noValidate onSubmit={submit} className={styles.form}>
-        <Card>
-          <Stack>
-            <h2>{words.voice}</h2>
-            <VoiceFields
-              fields={fields}
-              languages={languages?.languages ?? [EMPTY.language]}
-              problems={problems}
-              disabled={working}
-              change={change}
-            />
-          </Stack>
-        </Card>
-        <Card>
+        <Card className={styles.recording}>
           <Stack>
             <h2>{words.recording}</h2>
             <div ref={panel}>
@@ -158,6 +146,18 @@ export default function Clone() {
                 <Checks checks={checks} />
               </>
             )}
+          </Stack>
+        </Card>
+        <Card>
+          <Stack>
+            <h2>{words.voice}</h2>
+            <VoiceFields
+              fields={fields}
+              languages={languages?.languages ?? [EMPTY.language]}
+              problems={problems}
+              disabled={working}
+              change={change}
+            />
           </Stack>
         </Card>
         <div ref={foot} className={styles.foot}>

@@ -1,4 +1,4 @@
-import { Counter, SelectField, TextAreaField, TextField } from "@/shared/controls";
+import { Button, Counter, SelectField, TextAreaField, TextField } from "@/shared/controls";
 import { clone as words } from "@/strings/clone";
 import { common } from "@/strings/common";
 import styles from "./Clone.module.css";
@@ -17,39 +17,48 @@ interface VoiceFieldsProps {
 export function VoiceFields({ fields, languages, problems, disabled, change }: VoiceFieldsProps) {
   return (
     <>
-      <TextField
-        label={words.name}
-        value={fields.name}
-        autoComplete="off"
-        disabled={disabled}
-        error={problems.name}
-        side={
-          fields.name.length > NAME_CHARACTERS / 2 && <Counter text={fields.name} limit={NAME_CHARACTERS} />
-        }
-        onChange={(event) => change({ name: event.target.value })}
-      />
-      <SelectField
-        label={words.language}
-        value={fields.language}
-        hint={words.languageHint}
-        disabled={disabled}
-        onChange={(event) => change({ language: event.target.value })}
-      >
-        {(languages.includes(fields.language) ? languages : [fields.language, ...languages]).map(
-          (language) => (
-            <option key={language}>{language}</option>
-          ),
+      <div className={styles.named}>
+        <TextField
+          label={words.name}
+          value={fields.name}
+          autoComplete="off"
+          disabled={disabled}
+          error={problems.name}
+          side={
+            fields.name.length > NAME_CHARACTERS / 2 && <Counter text={fields.name} limit={NAME_CHARACTERS} />
+          }
+          onChange={(event) => change({ name: event.target.value })}
+        />
+        <SelectField
+          label={words.language}
+          value={fields.language}
+          hint={words.languageHint}
+          disabled={disabled}
+          onChange={(event) => change({ language: event.target.value })}
+        >
+          {(languages.includes(fields.language) ? languages : [fields.language, ...languages]).map(
+            (language) => (
+              <option key={language}>{language}</option>
+            ),
+          )}
+        </SelectField>
+      </div>
+      <div className={styles.aloud}>
+        <TextAreaField
+          label={words.transcript}
+          value={fields.transcript}
+          hint={problems.transcript ? undefined : words.transcriptHint}
+          rows={5}
+          disabled={disabled}
+          error={problems.transcript}
+          onChange={(event) => change({ transcript: event.target.value })}
+        />
+        {fields.transcript.trim() === "" && (
+          <Button small disabled={disabled} onClick={() => change({ transcript: words.aloudText })}>
+            {words.aloud}
+          </Button>
         )}
-      </SelectField>
-      <TextAreaField
-        label={words.transcript}
-        value={fields.transcript}
-        hint={problems.transcript ? undefined : words.transcriptHint}
-        rows={5}
-        disabled={disabled}
-        error={problems.transcript}
-        onChange={(event) => change({ transcript: event.target.value })}
-      />
+      </div>
       <TextField
         label={words.description}
         value={fields.description}

@@ -96,7 +96,19 @@ export default function Design() {
           {takes.error && <Failure error={takes.error} onRetry={takes.retry} />}
           {takes.loading && <Skeleton height="9rem" />}
           {!takes.loading && takes.shown.length === 0 && !takes.error && (
-            <Empty title={words.noTakes}>{words.noTakesHelp}</Empty>
+            <Empty
+              title={words.noTakes}
+              action={
+                draft.instruct === "" &&
+                draft.text === "" && (
+                  <Button onClick={() => change({ instruct: words.exampleVoice, text: words.exampleText })}>
+                    {words.example}
+                  </Button>
+                )
+              }
+            >
+              {words.noTakesHelp}
+            </Empty>
           )}
           {takes.shown.map((take) => (
             <TakeCard key={take.id} take={take} onRefine={change} />

@@ -15,6 +15,7 @@ import { paths } from "../../paths";
 import { audioLink } from "../../player/links";
 import { PlayButton } from "../../player/PlayButton";
 import { Download } from "../../speaking/Download";
+import { plainly } from "../../speaking/plainly";
 import { isUnderWay } from "../../speaking/run";
 import { useSpeeches } from "../../speaking/speaking";
 import { cancelTask, isOver, type Task } from "../../speaking/speech";
@@ -87,7 +88,7 @@ function Row({ task, made }: { task: Task; made: Schemas["Generation"] | undefin
           <Ago at={task.completed_at ?? task.created_at} />
           {!isOver(task.status) && <Elapsed since={task.created_at} />}
         </p>
-        {task.status === "failed" && task.error && <p className={styles.problem}>{task.error}</p>}
+        {task.status === "failed" && task.error && <p className={styles.problem}>{plainly(task.error)}</p>}
       </div>
       <Badge tone={TONES[task.status]}>
         {!isOver(task.status) && task.delivery === "stream" ? words.live : words.statuses[task.status]}

@@ -9,7 +9,8 @@ import { useLanguages } from "../../api/queries";
 import { audioLink } from "../../player/links";
 import { usePlayer, usePlaying } from "../../player/player";
 import { Download } from "../../speaking/Download";
-import { isUnderWay, type Run } from "../../speaking/run";
+import { isOfProvider, plainly } from "../../speaking/plainly";
+import { isUnderWay, type Problem, type Run } from "../../speaking/run";
 import { useSpeeches } from "../../speaking/speaking";
 import { trackOf } from "../../speaking/speeches";
 import { shareOf, usualSeconds } from "./estimate";
@@ -41,8 +42,11 @@ export function RunCard() {
             </div>
             {run.problem && (
               <Banner tone="fail" urgent>
-                {run.problem.unknown ? words.unknown : run.problem.sentence}
+                {said(run.problem)}
               </Banner>
+            )}
+            {run.problem && !run.problem.unknown && isOfProvider(run.problem.sentence) && (
+              <p className={styles.facts}>{words.reported(run.problem.sentence)}</p>
             )}
             <Progress run={run} />
           </Stack>
@@ -50,6 +54,10 @@ export function RunCard() {
       )}
     </div>
   );
+}
+
+function said(problem: Problem): string {
+  return problem.unknown ? words.unknown : plainly(problem.sentence);
 }
 
 /** What says how long to wait stays until then. */

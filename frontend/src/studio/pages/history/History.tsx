@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
-import { Button, buttonClass, SearchField } from "@/shared/controls";
+import { Button, buttonClass, FilterField, SearchField } from "@/shared/controls";
 import { count } from "@/shared/format";
 import { Empty, Failure, Loading, PageHeader, Pages, Stack } from "@/shared/layout";
 import { history as words } from "@/strings/history";
@@ -52,9 +52,8 @@ export default function History() {
       <Stack>
         <div className={styles.filters}>
           <Search value={view.search} onChange={(search) => go({ search }, true)} />
-          <select
-            className={styles.status}
-            aria-label={words.status}
+          <FilterField
+            label={words.status}
             value={view.status ?? ""}
             onChange={(event) => go({ status: (event.target.value || null) as Status | null })}
           >
@@ -64,7 +63,7 @@ export default function History() {
                 {words.statuses[status]}
               </option>
             ))}
-          </select>
+          </FilterField>
         </div>
         <List view={view} go={go} />
       </Stack>

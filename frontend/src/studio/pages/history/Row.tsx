@@ -14,6 +14,7 @@ import { audioLink } from "../../player/links";
 import { PlayButton } from "../../player/PlayButton";
 import { usePlayer } from "../../player/player";
 import { Download } from "../../speaking/Download";
+import { plainly } from "../../speaking/plainly";
 import { trackOf } from "../../speaking/speeches";
 import { TONES } from "../../speaking/tones";
 import styles from "./Row.module.css";
@@ -45,7 +46,9 @@ export function Row({ row, onDelete }: RowProps) {
           <span>{row.language}</span>
         </p>
         {row.status === "failed" && row.error_message && (
-          <p className={styles.problem}>{row.error_message}</p>
+          <p className={styles.problem} title={row.error_message}>
+            {plainly(row.error_message)}
+          </p>
         )}
       </div>
       <div className={styles.side}>

@@ -104,11 +104,7 @@ function DayFields({ days, today, onFrom, onUntil }: DayFieldsProps) {
 function Waiting() {
   return (
     <Stack>
-      <Grid column="8.5rem">
-        <Skeleton height="5rem" />
-        <Skeleton height="5rem" />
-        <Skeleton height="5rem" />
-      </Grid>
+      <Skeleton height="5.5rem" />
       <Loading rows={2} height="8rem" />
     </Stack>
   );
@@ -132,17 +128,11 @@ function Report({ report }: { report: Schemas["UsageReport"] }) {
         </Empty>
       ) : (
         <Stack>
-          <Grid column="8.5rem">
-            <Card>
-              <Stat label={words.total}>{money(report.cost_microusd)}</Stat>
-            </Card>
-            <Card>
-              <Stat label={words.calls}>{count(sum.calls)}</Stat>
-            </Card>
-            <Card>
-              <Stat label={words.audio}>{spoken(sum.seconds)}</Stat>
-            </Card>
-          </Grid>
+          <Card className={styles.sums}>
+            <Stat label={words.total}>{money(report.cost_microusd)}</Stat>
+            <Stat label={words.calls}>{count(sum.calls)}</Stat>
+            <Stat label={words.audio}>{spoken(sum.seconds)}</Stat>
+          </Card>
           <Lines lines={lines} sum={sum} />
           <p className={styles.note}>{words.charactersNote}</p>
         </Stack>
@@ -222,7 +212,7 @@ function Budgets({ budgets }: { budgets: readonly Schemas["Budget"][] }) {
                   </div>
                   <Meter label={one.name} value={one.used} most={one.limit} text={one.text} />
                   <p className={styles.note}>
-                    {one.text}. {words.resets} <Time at={one.resetsAt} />
+                    {one.text}. {words.resets} <Time at={one.resetsAt} style="soon" />
                   </p>
                 </div>
               </Card>

@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { AudioLines, Trash2 } from "lucide-react";
 import { Link } from "react-router";
-import { buttonClass, IconButton, SearchField, SelectField } from "@/shared/controls";
+import { buttonClass, FilterField, IconButton, SearchField } from "@/shared/controls";
 import { Badge, Card, Empty, Failure, Grid, Loading, PageHeader, Pages, Spoken } from "@/shared/layout";
 import { Ago } from "@/shared/time";
 import { useClearUrl, usePageNumber, useSettled, useUrlState } from "@/shared/urlState";
@@ -58,13 +58,13 @@ export default function Voices() {
       </PageHeader>
       <div className={styles.filters}>
         <SearchField label={words.search} value={search} onChange={setSearch} />
-        <SelectField label={words.source} value={source} onChange={(event) => setSource(event.target.value)}>
+        <FilterField label={words.source} value={source} onChange={(event) => setSource(event.target.value)}>
           {Object.entries(words.sources).map(([value, label]) => (
             <option key={value} value={value}>
               {label}
             </option>
           ))}
-        </SelectField>
+        </FilterField>
       </div>
       {error && <Failure error={error} onRetry={() => void refetch()} />}
       {isPending && <Loading rows={3} height="9rem" />}
@@ -83,8 +83,7 @@ export default function Voices() {
 function VoiceCard({ voice }: { voice: Schemas["Voice"] }) {
   const { remove } = useDeleting();
   const queries = useQueryClient();
-  const speaks = voice.speaks.map((name) => words.providers[name] ?? name).join(", ");
-  const carried = words.carryOver[voice.carry_over];
+  const standing = voice.speaks.length === 0 ? words.speaksNowhere : words.carryOver[voice.carry_over];
   const erase = () =>
     remove({
       id: voice.id,
@@ -116,10 +115,7 @@ function VoiceCard({ voice }: { voice: Schemas["Voice"] }) {
         {voice.guidance && <p className={styles.guidance}>{voice.guidance}</p>}
         {voice.degraded && <p className={styles.guidance}>{words.degraded}</p>}
         {!voice.has_preview && <p className={styles.facts}>{words.noPreview}</p>}
-        <p className={styles.facts}>
-          {speaks ? words.speaks(speaks) : words.speaksNowhere}
-          {carried && ` · ${carried}`}
-        </p>
+        {standing && <p className={styles.facts}>{standing}</p>}
       </div>
       <div className={styles.foot}>
         <Link
