@@ -18,6 +18,10 @@ test("durations are said as people say them", () => {
   expect(duration(320)).toBe("320 ms");
   expect(duration(4200)).toBe("4.2 s");
   expect(duration(185_000)).toBe("3 min 05 s");
+  expect(duration(999.6)).toBe("1.0 s");
+  expect(duration(59_960)).toBe("1 min 00 s");
+  expect(duration(659_600)).toBe("11 min 00 s");
+  expect(duration(3_599_700)).toBe("1 h 00 min");
   expect(clock(65.9)).toBe("1:05");
 });
 

@@ -206,7 +206,7 @@ function Meter({ recorder }: { recorder: Recorder }) {
         <span ref={bar} />
       </div>
       <p className={styles.quiet} aria-live="polite">
-        {!heard && seconds >= SILENT_AFTER_S && words.hearNothing}
+        {!heard && recorder.measures && seconds >= SILENT_AFTER_S && words.hearNothing}
       </p>
     </div>
   );

@@ -11,6 +11,7 @@ import { usePlayer } from "../../player/player";
 import styles from "./Clone.module.css";
 import { peaksOf } from "./measuring";
 import { isWhole, type Part, type Recording } from "./recording";
+import { isTyped } from "./typing";
 import { encodeWav } from "./wav";
 
 const HEIGHT = 112;
@@ -230,8 +231,7 @@ function PartField({ label, value, least, most, disabled, onValue }: PartFieldPr
         value={written ?? shown}
         onChange={(event) => {
           // The arrows of the field change it at once, a person who types is let finish.
-          const typed = event.nativeEvent instanceof InputEvent && event.nativeEvent.inputType !== "";
-          if (typed) setWritten(event.target.value);
+          if (isTyped(event.nativeEvent)) setWritten(event.target.value);
           else settle(event.target.value);
         }}
         onBlur={(event) => written !== null && settle(event.target.value)}

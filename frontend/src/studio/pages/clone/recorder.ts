@@ -71,6 +71,11 @@ export class Recorder {
     }
   }
 
+  /** Firefox without a loudspeaker records, but has nothing that could measure. */
+  get measures(): boolean {
+    return this.context.state === "running";
+  }
+
   /** How loud it is now, 0 to 1 in steps that an ear would call even: 0 is -60 dBFS. */
   level(): number {
     this.analyser.getFloatTimeDomainData(this.samples);
