@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict, cast
+from typing import Any, Protocol, TypedDict, cast
 
 from playwright.async_api import Page
 
 from tests.browser.waiting import until
 
 # The studio's element is in no document, so that no selector finds it: it is caught where it begins to play.
-_LISTEN = """
+LISTEN = """
 window.__heard = { element: null, events: [] };
 const play = HTMLMediaElement.prototype.play;
 HTMLMediaElement.prototype.play = function () {
@@ -51,6 +51,14 @@ _LAST_STREAM = """() => {
 _WAKING_S = 0.06
 
 
+class Evaluating(Protocol):
+    """A page in whatever browser."""
+
+    async def evaluate(self, expression: str, arg: Any = None) -> Any:
+        """Call the function with ``arg`` there, and return what comes of it."""
+        ...
+
+
 class Standing(TypedDict):
     """How the element stands."""
 
@@ -72,13 +80,13 @@ class StreamTimes:
 class Sound:
     """Listens to a page from its next load on."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Evaluating) -> None:
         self._page = page
 
     @classmethod
     async def of(cls, page: Page) -> Sound:
         """Begin to listen."""
-        await page.add_init_script(_LISTEN)
+        await page.add_init_script(LISTEN)
         return cls(page)
 
     async def standing(self) -> Standing | None:
@@ -109,7 +117,7 @@ class Sound:
 
     async def ends(self) -> None:
         """Wait until all of it was heard."""
-        await until(self._ended, what="the end of the audio")
+        await until(self.ended, what="the end of the audio")
 
     async def stream_times(self) -> StreamTimes:
         """When the newest whole stream came, and when it began to be heard."""
@@ -124,7 +132,8 @@ class Sound:
         found: dict[str, float] | None = await self._page.evaluate(_LAST_STREAM)
         return found
 
-    async def _ended(self) -> bool:
+    async def ended(self) -> bool:
+        """Whether all of it was heard."""
         standing = await self.standing()
         return bool(standing and standing["ended"] and standing["position"] > _WAKING_S)
 

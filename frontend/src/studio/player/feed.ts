@@ -1,3 +1,5 @@
+import { Packing } from "./packing";
+
 /** Audio that comes in pieces. */
 export interface Feed {
   /** What an audio element plays; null until there is something to play. */
@@ -19,17 +21,25 @@ export interface FeedEvents {
 }
 
 const MP3 = "audio/mpeg";
+/** What Firefox wants MP3 in, to play it while it comes. */
+const MP3_IN_MP4 = 'audio/mp4; codecs="mp3"';
 
-function mediaSource(): typeof MediaSource | null {
+interface Live {
+  source: typeof MediaSource;
+  type: string;
+}
+
+function live(): Live | null {
   const managed = (globalThis as { ManagedMediaSource?: typeof MediaSource }).ManagedMediaSource;
-  const kind = managed ?? globalThis.MediaSource;
-  return kind?.isTypeSupported(MP3) ? kind : null;
+  const source = managed ?? globalThis.MediaSource;
+  const type = [MP3, MP3_IN_MP4].find((one) => source?.isTypeSupported(one));
+  return source && type ? { source, type } : null;
 }
 
 /** Plays while it comes where this browser can; where it cannot, once all of it is there. */
 export function openFeed(events: FeedEvents): Feed {
-  const kind = mediaSource();
-  return kind ? new LiveFeed(kind, events) : new WholeFeed(events);
+  const found = live();
+  return found ? new LiveFeed(found, events) : new WholeFeed(events);
 }
 
 /** Seconds before the point of playback that stay in a buffer that is full. */
@@ -43,36 +53,53 @@ class LiveFeed implements Feed {
   private readonly queue: Uint8Array<ArrayBuffer>[] = [];
   private over = false;
   private closed = false;
+  /** Where the buffer takes another container. */
+  private readonly packing: Packing | null;
 
   constructor(
-    kind: typeof MediaSource,
+    private readonly live: Live,
     private readonly events: FeedEvents,
   ) {
-    this.source = new kind();
+    this.source = new live.source();
+    this.packing =
+      live.type === MP3_IN_MP4
+        ? new Packing({ packed: this.take, finished: this.finish, failed: events.undecodable })
+        : null;
     this.url = URL.createObjectURL(this.source);
     this.source.addEventListener("sourceopen", this.open, { once: true });
     events.ready(this.url);
   }
 
   append(bytes: Uint8Array<ArrayBuffer>): void {
-    this.queue.push(bytes);
-    this.pump();
+    if (this.packing) this.packing.push(bytes);
+    else this.take(bytes);
   }
 
   end(): void {
-    this.over = true;
-    this.pump();
+    if (this.packing) this.packing.end();
+    else this.finish();
   }
 
   close(): void {
     this.closed = true;
+    this.packing?.stop();
     this.queue.length = 0;
     URL.revokeObjectURL(this.url);
   }
 
+  private readonly take = (bytes: Uint8Array<ArrayBuffer>) => {
+    this.queue.push(bytes);
+    this.pump();
+  };
+
+  private readonly finish = () => {
+    this.over = true;
+    this.pump();
+  };
+
   private readonly open = () => {
     if (this.closed) return;
-    const buffer = this.source.addSourceBuffer(MP3);
+    const buffer = this.source.addSourceBuffer(this.live.type);
     buffer.addEventListener("updateend", () => {
       this.events.grew();
       this.pump();
