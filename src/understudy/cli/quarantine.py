@@ -23,8 +23,8 @@ from understudy.cli.installation import (
     installed_settings,
 )
 from understudy.cli.output import console, print_json, reports_errors
-from understudy.cli.usage import dollars
 from understudy.errors import NotFoundError
+from understudy.money import dollars
 from understudy.store import quarantine, repairs
 from understudy.store.quarantine import Entry
 

@@ -23,6 +23,7 @@ from understudy.cli.output import console, print_json, reports_errors
 from understudy.clock import SystemClock
 from understudy.errors import ValidationError
 from understudy.logs import configure_logging
+from understudy.money import dollars
 from understudy.speech.spending import all_caps
 from understudy.store import budgets
 from understudy.store import usage as rows
@@ -115,11 +116,6 @@ def plain(one: Standing) -> dict[str, Any]:
         "resets_at": one.ends_at.isoformat(),
         "set_by_operator": one.set_by_operator,
     }
-
-
-def dollars(microusd: int) -> str:
-    """Write micro-dollars as dollars, exactly."""
-    return f"${microusd // 1_000_000}.{microusd % 1_000_000:06d}"
 
 
 def amount(value: int, unit: str) -> str:

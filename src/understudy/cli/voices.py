@@ -23,13 +23,13 @@ from understudy.cli.installation import (
 )
 from understudy.cli.mode import ProviderMode
 from understudy.cli.output import console, print_json, reports_errors
-from understudy.cli.usage import dollars as exact_dollars
 from understudy.clock import SystemClock
 from understudy.errors import ConfigurationError
 from understudy.logs import configure_logging
+from understudy.money import MICRO, dollars
 from understudy.providers.base import Provider
 from understudy.providers.catalog import build_providers
-from understudy.providers.prices import MICRO, PRICES
+from understudy.providers.prices import PRICES
 from understudy.settings import Settings
 from understudy.speech.carrying import Carrier, Outcome, Plan, destination_of
 from understudy.speech.portability import Portability, check_portability
@@ -192,22 +192,17 @@ async def _provider(settings: Settings, name: str) -> AsyncIterator[Provider]:
         yield providers[name]
 
 
-def micro_dollars(dollars: str) -> int:
+def micro_dollars(given: str) -> int:
     """Return what ``--max-cost`` says, in micro-dollars; raises :class:`ConfigurationError`."""
     try:
-        amount = Decimal(dollars) * MICRO
+        amount = Decimal(given) * MICRO
     except InvalidOperation:
         amount = Decimal(-1)
     if not amount.is_finite() or amount < 0 or amount != int(amount):
         raise ConfigurationError(
-            f"--max-cost {dollars!r} is no amount of US dollars with at most six decimals, such as 5 or 0.25."
+            f"--max-cost {given!r} is no amount of US dollars with at most six decimals, such as 5 or 0.25."
         )
     return int(amount)
-
-
-def _dollars(micro: int) -> str:
-    """Cents, and what is finer only where there is any."""
-    return f"${micro / MICRO:.2f}" if micro % 10_000 == 0 else exact_dollars(micro)
 
 
 def _show_plan(plan: Plan, budget: int, *, as_json: bool) -> None:
@@ -227,9 +222,9 @@ def _show_plan(plan: Plan, budget: int, *, as_json: bool) -> None:
         )
         return
     console.print(
-        f"{len(plan.ready)} voices to enrol at {_dollars(plan.cost_each)} each"
-        f" (list price of {PRICES.as_of}): {_dollars(plan.cost_microusd)};"
-        f" {affordable} fit into {_dollars(budget)}.",
+        f"{len(plan.ready)} voices to enrol at {dollars(plan.cost_each)} each"
+        f" (list price of {PRICES.as_of}): {dollars(plan.cost_microusd)};"
+        f" {affordable} fit into {dollars(budget)}.",
         highlight=False,
     )
     if plan.unsettled:
@@ -245,7 +240,7 @@ def _show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         return
     console.print(
         f"{outcome.carried} enrolled, {outcome.found} found as paid for before, for"
-        f" {_dollars(outcome.spent_microusd)} of {_dollars(outcome.budget_microusd)}.",
+        f" {dollars(outcome.spent_microusd)} of {dollars(outcome.budget_microusd)}.",
         highlight=False,
     )
     if outcome.halted is not None:

@@ -16,8 +16,6 @@ import re
 from dataclasses import dataclass
 from datetime import date
 
-MICRO = 1_000_000
-
 #: Unified and compatibility ideographs; all of the planes 2 and 3, which hold nothing else.
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 

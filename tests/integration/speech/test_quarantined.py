@@ -107,7 +107,7 @@ async def test_a_person_lists_what_is_in_quarantine_and_lets_it_out(studio: Stud
     assert (seen["total"], seen["owed_microusd"]) == (1, 1_500_000)
     assert seen["entries"][0]["subject"] == str(generation)
     shown = await run(studio, "quarantine", "list")
-    assert "1 in quarantine, $1.500000 owed" in shown.stdout
+    assert "1 in quarantine, $1.50 owed" in shown.stdout
     assert (await run(studio, "quarantine", "release", "999", "--reason", "x")).exit_code == 1
     freed = told(await run(studio, "quarantine", "release", str(entry), "--reason", "found it", "--json"))
     assert freed["released"][0]["released"] is True

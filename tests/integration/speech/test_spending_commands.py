@@ -13,7 +13,7 @@ from tests.integration.speech.conftest import TEXT, Studio
 from tests.integration.speech.failures import wire_cut
 from tests.integration.speech.test_keeping_commands import run, told
 from understudy.cli.closed_valves import closed_sentence, read_closed
-from understudy.cli.usage import dollars, instant
+from understudy.cli.usage import instant
 from understudy.errors import BudgetExceededError, ValidationError, ValveClosedError
 from understudy.speech import designs
 from understudy.store import calls
@@ -123,7 +123,7 @@ async def test_a_reason_is_shown_as_it_was_written_and_money_whole(studio: Studi
     assert dollars(COST) in shown.split("Reserved")[0]
 
     said = await run(studio, "budget", "set", "generation-day", "1500000", "--reason", "see [/b]")
-    assert "generation-day is $1.500000 for everybody together now." in said.stdout
+    assert "generation-day is $1.50 for everybody together now." in said.stdout
     await run(studio, "budget", "set", "creates-hour", "5", "--reason", "[x]")
     shown = (await run(studio, "budget", "show")).stdout
     assert "see [/b]" in shown

@@ -397,4 +397,4 @@ def test_every_check_says_its_limits_in_words() -> None:
         assert said
         assert "{" not in said
     spend = playbook.triggers.cost.spend_hour
-    assert "50000000 micro-dollars" in limits_in_words(playbook, "cost", "spend_hour", spend)
+    assert "more than $50.00 in 60 min" in limits_in_words(playbook, "cost", "spend_hour", spend)

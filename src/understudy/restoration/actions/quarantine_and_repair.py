@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from understudy.errors import UnderstudyError
+from understudy.money import dollars
 from understudy.restoration.actions.repairing import Repairer
 from understudy.restoration.actions.step import Progress, Restoration, Sighting, Step, StepError
 from understudy.restoration.signals.integrity import SPAN_S
@@ -252,7 +253,7 @@ def _repaired(run: Restoration, entries: list[Entry]) -> dict[str, Any]:
         followups.append(
             {
                 "id": f"{run.incident}:owed",
-                "text": f"{owed} micro-dollars charged for audio that is lost: understudy quarantine list",
+                "text": f"{dollars(owed)} charged for audio that is lost: understudy quarantine list",
                 "blocking": False,
             }
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from understudy.money import dollars
 from understudy.restoration.actions.step import Progress, Restoration, Sighting, Step, StepError
 from understudy.store.budgets import BudgetRow, list_budgets, set_budget, standing
 from understudy.store.ledger import Caps
@@ -81,7 +82,7 @@ class ReadBack:
 
     def plan(self, run: Restoration) -> Mapping[str, Any]:
         """Say what must be read."""
-        return {"expect": {str(cap.user): f"at most {cap.most} micro-dollars" for cap in caps_of(run)}}
+        return {"expect": {str(cap.user): f"at most {dollars(cap.most)} an hour" for cap in caps_of(run)}}
 
     async def look(self, run: Restoration, key: str) -> Sighting:  # noqa: ARG002
         """Read it."""

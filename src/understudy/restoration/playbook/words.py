@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from understudy.money import dollars
 from understudy.restoration.playbook.policy import Playbook, TriggerName
 from understudy.restoration.triggers.cures import Check
 
@@ -42,7 +43,7 @@ SENTENCES: dict[tuple[str, str], str] = {
         "{robust_z:g} robust deviations over its own hours"
     ),
     ("cost", "spend_hour"): (
-        "more than {hard_limit_microusd} micro-dollars in 60 min, or above {floor_microusd} "
+        "more than {hard_limit_microusd} in 60 min, or above {floor_microusd} "
         "and {robust_z:g} robust deviations over the hours before"
     ),
     ("security", "secret_mismatch"): (
@@ -95,7 +96,11 @@ def limits_in_words(playbook: Playbook, trigger: TriggerName, name: str, check: 
         return _rate(playbook)
     part = getattr(playbook.triggers, trigger)
     providers = ", ".join(getattr(part, "providers", []))
-    return SENTENCES[trigger, name].format(**check.model_dump(), part=part, providers=providers)
+    said = {
+        field: dollars(value) if field.endswith("_microusd") else value
+        for field, value in check.model_dump().items()
+    }
+    return SENTENCES[trigger, name].format(**said, part=part, providers=providers)
 
 
 def _rate(playbook: Playbook) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from understudy.money import dollars
 from understudy.restoration.report.facts import Facts, what_happened
 
 #: The playbook's "Incident Report Template", in its order and spelling.
@@ -143,7 +144,7 @@ def _more_harm(harm: Mapping[str, Any]) -> str:
     if isinstance(harm.get("audio_ms"), int):
         said.append(f"{harm['audio_ms'] / 1000:.1f} s of speech were delivered in that time")
     if isinstance(harm.get("cost_microusd"), int):
-        said.append(f"the failed calls cost {harm['cost_microusd']} micro-dollars")
+        said.append(f"the failed calls cost {dollars(harm['cost_microusd'])}")
     return "".join(f"; {part}" for part in said)
 
 

@@ -5,7 +5,7 @@ Counted from our own ledger at the point of admission, never from a provider's b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from statistics import fmean, median
@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
+from understudy.money import dollars
 from understudy.restoration.signals.readings import CostReading, Signals
 from understudy.restoration.triggers.cures import Check, Part
 from understudy.restoration.triggers.statistics import poisson_cap, robust_z
@@ -199,6 +200,7 @@ def _runaway(check: RunawayCharacters, reading: CostReading, now: datetime) -> l
             z=check.robust_z,
             multiple=check.median_multiple,
             minimum_hours=check.minimum_hours,
+            told=str,
         )
         if reason is None:
             continue
@@ -240,13 +242,14 @@ def _spend_hour(check: SpendHour, reading: CostReading, now: datetime) -> Findin
         z=check.robust_z,
         multiple=check.median_multiple,
         minimum_hours=check.minimum_hours,
+        told=dollars,
     )
     verdict = Verdict.FAIL if reason else Verdict.PASS if spent else Verdict.NO_DATA
     return _finding(
         "spend_hour",
         check,
         verdict,
-        f"{spent} micro-dollars in 60 minutes{f': {reason}' if reason else ''}",
+        f"{dollars(spent)} in 60 minutes{f': {reason}' if reason else ''}",
         now,
         n=spent,
         failures=spent if reason else 0,
@@ -278,14 +281,17 @@ def _unusual(
     z: float,
     multiple: float,
     minimum_hours: int,
+    told: Callable[[int], str],
 ) -> str | None:
-    """Say why ``value`` is out of bounds, or None."""
+    """Say why ``value`` is out of bounds, or None; ``told`` writes what is counted."""
     if value > hard_limit:
-        return f"more than the hard limit of {hard_limit}"
+        return f"more than the hard limit of {told(hard_limit)}"
     if value <= floor or len(hours) < minimum_hours:
         return None
     distance = robust_z(value, hours)
     if distance is not None:
         return f"{distance:.1f} robust deviations above the usual" if distance > z else None
     usual = median(hours)
-    return f"more than {multiple:g} times the usual {usual:g}" if value > multiple * usual else None
+    return (
+        f"more than {multiple:g} times the usual {told(round(usual))}" if value > multiple * usual else None
+    )
