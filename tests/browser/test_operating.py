@@ -210,7 +210,7 @@ async def test_whoever_is_left_behind_is_so_for_a_reason(
         await dialog.get_by_label("Reason").fill("all others speak there")
         await button(dialog, "Move everybody").click()
         await expect(dialog.get_by_text("Say why these tenants may be left behind")).to_be_visible()
-        await expect(dialog.get_by_text("1 tenants use voices that do not speak at qwen")).to_be_visible()
+        await expect(dialog.get_by_text("1 tenant uses voices that do not speak at qwen")).to_be_visible()
         await dialog.get_by_label("Why may they be left behind?").fill("it left us in spring")
         await button(dialog, "Move everybody").click()
         await expect(dialog).to_be_hidden()
@@ -366,7 +366,8 @@ async def test_one_person_breaks_the_glass(rehearsal: Rehearsal, browser: Browse
             typed=await plan_digits(page),
         )
         said = "ada breaks the glass for database_restore: nobody else can be reached"
-        await expect(page.locator("[data-seq]", has_text=said)).to_be_visible()
+        line = page.locator("[data-seq]", has_text=said)
+        await expect(line.get_by_text("Glass broken", exact=True)).to_be_visible()
         held = page.locator("[data-seq]", has_text="freeze writes, done")
         await expect(held).to_be_visible(timeout=PATIENCE_MS)
         await ordered(page, "Abort", reason="enough of it was seen")

@@ -269,6 +269,7 @@ export const incidents = {
       hold: "Hold ordered",
       resume: "Resume ordered",
     } as Record<string, string>,
+    glass: "Glass broken",
     steps: (count: number) => (count === 1 ? "1 line" : `${count} lines`),
     took: (time: string) => `took ${time}`,
     running: (time: string, box: string | null) =>

@@ -15,6 +15,7 @@ from tests.integration.speech.test_keeping_commands import run, told
 from understudy.cli.closed_valves import closed_sentence, read_closed
 from understudy.cli.usage import instant
 from understudy.errors import BudgetExceededError, ValidationError, ValveClosedError
+from understudy.money import dollars
 from understudy.speech import designs
 from understudy.store import calls
 from understudy.store.calls import CallRecord

@@ -189,9 +189,9 @@ def test_it_was_mitigated_when_the_last_action_was_read_back(book: IncidentBook,
 @pytest.mark.parametrize(
     ("check", "more", "title"),
     [
-        ("success_rate/rate", {}, "Success rate on qwen below the SLO (9 of 9 calls failed)"),
-        ("realtime_failures/protocol", {}, "Realtime answers are malformed on qwen (9 of 9 calls failed)"),
-        ("playback/stalls", {"n": 40}, "Playback stalls on qwen (9 of 40 sessions affected)"),
+        ("success_rate/rate", {}, "Success rate on Qwen below the SLO (9 of 9 calls failed)"),
+        ("realtime_failures/protocol", {}, "Realtime answers are malformed on Qwen (9 of 9 calls failed)"),
+        ("playback/stalls", {"n": 40}, "Playback stalls on Qwen (9 of 40 sessions affected)"),
         ("cost/creates_hour", {"n": 7}, "Too many billed voice creates in an hour"),
         ("data_integrity/orphaned_tasks", {"failures": 3}, "Orphaned tasks (3)"),
         (

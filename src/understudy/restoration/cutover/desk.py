@@ -84,9 +84,11 @@ async def go_on(desk: Desk, *, reason: str, leave_behind: str | None) -> Cutover
     refused = _why_not_on(desk, row, judged)
     if refused is not None or judged is None:
         raise ConflictError(refused or "No guard has judged this stage.")
-    if judged["left_behind"] and leave_behind is None:
+    left = judged["left_behind"]
+    if left and leave_behind is None:
+        who = "1 tenant uses" if left == 1 else f"{left} tenants use"
         raise ConflictError(
-            f"{judged['left_behind']} tenants use voices that do not speak at {row.candidate}; they would be "
+            f"{who} voices that do not speak at {row.candidate}; they would be "
             f"refused. Carry them over (understudy voices carry-over --to {row.candidate}), or say why that "
             f'is right: --leave-behind "..."'
         )

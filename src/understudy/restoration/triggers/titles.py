@@ -67,7 +67,7 @@ def title_of_document(document: Mapping[str, Any]) -> str:
     if trigger == "playback":
         bad = bad.replace("failed", "affected")
     return line.format(
-        on=f" on {provider}" if provider else "",
+        on=f" on {str(provider).capitalize()}" if provider else "",
         bad=bad,
         count=f" ({failures})" if failures else "",
     )

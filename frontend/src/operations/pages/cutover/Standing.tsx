@@ -125,7 +125,10 @@ function headline(cutover: Cutover, mode: string | null): string {
     case "finishing":
       return said.finishing(cutover.candidate);
     case "complete":
-      return said.complete(cutover.candidate);
+      // The guard, or a person, may have switched back since: the cutover stays complete.
+      return mode === null || mode === cutover.candidate
+        ? said.complete(cutover.candidate)
+        : said.returned(mode);
     case "returned":
       return said.returned(mode);
     case "superseded":

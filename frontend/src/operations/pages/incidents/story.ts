@@ -111,5 +111,6 @@ export function wordOf(line: Line): string {
       : line.word;
   }
   if (line.step !== null) return `${line.step.replaceAll("_", " ")}, ${strings.story.states[line.state]}`;
+  if (line.kind === "approval" && line.evidence?.break_glass === true) return strings.story.glass;
   return strings.story.kinds[line.kind] ?? line.word;
 }
