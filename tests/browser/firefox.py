@@ -25,6 +25,8 @@ _MUTE = """
 const begin = HTMLMediaElement.prototype.play;
 HTMLMediaElement.prototype.play = function () { this.muted = true; return begin.call(this); };
 """
+#: Said in some runs, and of no place in any script; where it comes from is not known.
+_NOWHERE = 'Error: Permission denied to access property "length"'
 _LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 _STARTED_WITHIN_S = 60.0
 _STOPPED_WITHIN_S = 10.0
@@ -69,8 +71,9 @@ class Firefox:
             said: Json = message.json()
             if said.get("method") == "log.entryAdded":
                 entry = said["params"]
-                if entry["level"] == "error":
-                    self.problems.append(str(entry["text"]))
+                told = _told(entry)
+                if entry["level"] == "error" and told != _NOWHERE:
+                    self.problems.append(told)
             elif said.get("id") in self._answers:
                 self._answers.pop(said["id"]).set_result(said)
 
@@ -167,6 +170,13 @@ async def firefox(http: aiohttp.ClientSession, folder: Path) -> AsyncIterator[Fi
             await process.wait()
         if drained is not None:
             await drained
+
+
+def _told(entry: Json) -> str:
+    """The text of an entry of the log, and where it comes from."""
+    frames = (entry.get("stackTrace") or {}).get("callFrames") or ()
+    places = [f"{frame['functionName']} {frame['url']}:{frame['lineNumber']}" for frame in frames]
+    return " < ".join([str(entry["text"]), *places])
 
 
 async def _address(errors: asyncio.StreamReader) -> str:
