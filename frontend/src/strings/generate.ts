@@ -47,6 +47,8 @@ export const generate = {
     "The service did not answer, so it is not known whether the speech was begun. Press Speak again: it will not be made twice.",
   providerFailed:
     "The service that speaks this voice failed, and the speech was not made. Your text is kept: speak it again.",
+  providerRefused:
+    "The service that speaks this voice refused this text, and no speech was made. Your text is kept: change it, then speak it again.",
   reported: (sentence: string) => `What was reported: ${sentence}`,
   firstSound: (time: string) => `First sound after ${time}`,
   soFar: (time: string) => `${time} so far`,

@@ -9,6 +9,12 @@ test.each([
   expect(plainly(sentence)).toBe(generate.providerFailed);
 });
 
+test("a text that was refused is not to be spoken again as it is", () => {
+  const said = plainly("The speech provider refused the input (DataInspectionFailed).");
+  expect(said).toBe(generate.providerRefused);
+  expect(said).toContain("change it");
+});
+
 test.each([
   "This voice cannot be spoken by the active speech provider yet.",
   "Text cannot exceed 2000 characters",
