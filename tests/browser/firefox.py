@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 def firefox_path() -> str | None:
     """Where the browser is: ``FIREFOX``, or the distribution's."""
-    return os.environ.get("FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox")
+    return os.environ.get("FIREFOX") or shutil.which("firefox-esr")
 
 
 class Firefox:
