@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypedDict, cast
 
 from playwright.async_api import Page
 
-from tests.browser.waiting import until
+from tests.browser.waiting import PATIENCE_S, until
 
 # The studio's element is in no document, so that no selector finds it: it is caught where it begins to play.
 LISTEN = """
@@ -76,6 +76,17 @@ class StreamTimes:
     last_byte_ms: float
     first_playing_ms: float
 
+    @property
+    def share(self) -> float:
+        """What part of the whole had come when it was first heard."""
+        return self.first_playing_ms / self.last_byte_ms
+
+    def __str__(self) -> str:
+        return (
+            f"first byte after {self.first_byte_ms:.0f} ms, heard after {self.first_playing_ms:.0f} ms, "
+            f"last byte after {self.last_byte_ms:.0f} ms ({self.share:.1%} of the whole)"
+        )
+
 
 class Sound:
     """Listens to a page from its next load on."""
@@ -115,9 +126,9 @@ class Sound:
         """Wait until something is heard that is not the waking silence."""
         await until(self._first_playing, lambda at: at is not None, what="a first sound")
 
-    async def ends(self) -> None:
+    async def ends(self, *, within_s: float = PATIENCE_S) -> None:
         """Wait until all of it was heard."""
-        await until(self.ended, what="the end of the audio")
+        await until(self._ended, what="the end of the audio", within_s=within_s)
 
     async def stream_times(self) -> StreamTimes:
         """When the newest whole stream came, and when it began to be heard."""
@@ -132,8 +143,7 @@ class Sound:
         found: dict[str, float] | None = await self._page.evaluate(_LAST_STREAM)
         return found
 
-    async def ended(self) -> bool:
-        """Whether all of it was heard."""
+    async def _ended(self) -> bool:
         standing = await self.standing()
         return bool(standing and standing["ended"] and standing["position"] > _WAKING_S)
 

@@ -83,6 +83,7 @@ async def test_a_freeze_is_on_the_overview_with_who_and_why(rehearsal: Rehearsal
 async def test_a_backup_is_made_and_proven_from_the_page(rehearsal: Rehearsal, browser: Browser) -> None:
     async with console(browser, rehearsal, "ada", "known-good") as window:
         page = window.page
+        await expect(page.get_by_text("No backup has been made yet")).to_be_visible()
         await ordered(page, "Back up now", reason="before the rehearsal")
         job = page.locator("section[data-state]")
         await expect(job.get_by_text("Asked for by ada")).to_be_visible()

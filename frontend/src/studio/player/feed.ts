@@ -1,3 +1,4 @@
+import type { Bytes } from "./bytes";
 import { Packing } from "./packing";
 
 /** Audio that comes in pieces. */
@@ -6,7 +7,7 @@ export interface Feed {
   readonly url: string | null;
   /** How far it was played: told by whoever plays it. */
   heardS: number;
-  append: (bytes: Uint8Array<ArrayBuffer>) => void;
+  append: (bytes: Bytes) => void;
   /** No more comes: all of it is here, or (`false`) the rest never will be. */
   end: (whole: boolean) => void;
   close: () => void;
@@ -50,7 +51,7 @@ class LiveFeed implements Feed {
   heardS = 0;
   private readonly source: MediaSource;
   private buffer: SourceBuffer | null = null;
-  private readonly queue: Uint8Array<ArrayBuffer>[] = [];
+  private readonly queue: Bytes[] = [];
   private over = false;
   private closed = false;
   /** Where the buffer takes another container. */
@@ -70,7 +71,7 @@ class LiveFeed implements Feed {
     events.ready(this.url);
   }
 
-  append(bytes: Uint8Array<ArrayBuffer>): void {
+  append(bytes: Bytes): void {
     if (this.packing) this.packing.push(bytes);
     else this.take(bytes);
   }
@@ -87,7 +88,7 @@ class LiveFeed implements Feed {
     URL.revokeObjectURL(this.url);
   }
 
-  private readonly take = (bytes: Uint8Array<ArrayBuffer>) => {
+  private readonly take = (bytes: Bytes) => {
     this.queue.push(bytes);
     this.pump();
   };
@@ -138,11 +139,11 @@ class LiveFeed implements Feed {
 class WholeFeed implements Feed {
   url: string | null = null;
   heardS = 0;
-  private readonly parts: Uint8Array<ArrayBuffer>[] = [];
+  private readonly parts: Bytes[] = [];
 
   constructor(private readonly events: FeedEvents) {}
 
-  append(bytes: Uint8Array<ArrayBuffer>): void {
+  append(bytes: Bytes): void {
     this.parts.push(bytes);
   }
 

@@ -1,18 +1,6 @@
 import { EncodedAudioPacketSource, EncodedPacket, Mp4OutputFormat, Output, StreamTarget } from "mediabunny";
+import { type Bytes, joined } from "./bytes";
 import { type Mp3Frame, Mp3Frames } from "./mp3-frames";
-
-type Bytes = Uint8Array<ArrayBuffer>;
-
-/** The boxes of MP4 that were written since, in one piece: a buffer takes one piece at a time. */
-function joined(parts: Bytes[]): Bytes {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts.splice(0)) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
 
 /**
  * Puts MP3 that comes in pieces into fragments of MP4, without touching the sound: Firefox plays MP3 while it
@@ -41,14 +29,19 @@ export class Fragments {
     this.begun ??= this.output.start();
     await this.begun;
     for (const frame of this.frames.push(piece)) await this.add(frame);
-    if (this.written.length > 0) this.give(joined(this.written));
+    this.giveWritten();
   }
 
   /** Writes what is left. Rejects where there was no frame. */
   async finish(): Promise<void> {
     if (this.timeS === 0) throw new Error("no frame of MP3");
     await this.output.finalize();
-    this.give(joined(this.written));
+    this.giveWritten();
+  }
+
+  /** In one piece: a buffer takes one piece at a time. */
+  private giveWritten(): void {
+    if (this.written.length > 0) this.give(joined(...this.written.splice(0)));
   }
 
   private async add({ bytes, sampleRate, channels, samples }: Mp3Frame): Promise<void> {

@@ -1,6 +1,8 @@
+import { type Bytes, joined } from "./bytes";
+
 /** One frame of MP3: the smallest piece that a decoder takes. */
 export interface Mp3Frame {
-  bytes: Uint8Array<ArrayBuffer>;
+  bytes: Bytes;
   sampleRate: number;
   channels: 1 | 2;
   samples: number;
@@ -47,15 +49,13 @@ const ascii = (bytes: Uint8Array, at: number, length: number) =>
 
 /** Cuts MP3 that comes in pieces into frames; what is no frame (tags, notes, noise) is left out. */
 export class Mp3Frames {
-  private rest: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  private rest: Bytes = new Uint8Array(0);
   /** Bytes of a tag that are still to come. */
   private skip = 0;
 
   /** Answers the frames that are whole by now. */
-  push(piece: Uint8Array<ArrayBuffer>): Mp3Frame[] {
-    const bytes = new Uint8Array(this.rest.length + piece.length);
-    bytes.set(this.rest);
-    bytes.set(piece, this.rest.length);
+  push(piece: Bytes): Mp3Frame[] {
+    const bytes = joined(this.rest, piece);
     const frames: Mp3Frame[] = [];
     let at = Math.min(this.skip, bytes.length);
     this.skip -= at;

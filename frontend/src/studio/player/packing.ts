@@ -1,6 +1,5 @@
+import type { Bytes } from "./bytes";
 import type { Fragments } from "./fragments";
-
-type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What comes of the packing. */
 export interface PackingEvents {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { joined } from "@/studio/player/bytes";
 import { type FeedEvents, openFeed } from "@/studio/player/feed";
-import { frameOfMp3, joined } from "./mp3";
+import { frameOfMp3 } from "./mp3";
 
 /** A buffer that is done with what it is given by the next turn. */
 class Buffer extends EventTarget {

@@ -1,7 +1,8 @@
 import { BufferSource, EncodedPacketSink, Input, MP4 } from "mediabunny";
 import { expect, test } from "vitest";
+import { joined } from "@/studio/player/bytes";
 import { Fragments } from "@/studio/player/fragments";
-import { FRAME_S, frameOfMp3, joined, noteOfMp3 } from "./mp3";
+import { FRAME_S, frameOfMp3, noteOfMp3 } from "./mp3";
 
 const contents = [...Array(50).keys()].map((index) => index + 1);
 

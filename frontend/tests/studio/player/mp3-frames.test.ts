@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { joined } from "@/studio/player/bytes";
 import { Mp3Frames } from "@/studio/player/mp3-frames";
-import { frameOfMp3, joined, noteOfMp3, tagOfMp3 } from "./mp3";
+import { frameOfMp3, noteOfMp3, tagOfMp3 } from "./mp3";
 
 const contents = [1, 2, 3, 4, 5];
 const file = joined(tagOfMp3(200), noteOfMp3(), ...contents.map(frameOfMp3));

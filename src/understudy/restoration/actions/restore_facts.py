@@ -9,18 +9,19 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import SecretStr
 
 from understudy.errors import StoreUnavailableError, TargetError
 from understudy.restoration.actions.step import Restoration, StepError
+from understudy.restoration.approvals import plans_of
 from understudy.restoration.targets.base import DeploymentState, RestorableDatabase
 from understudy.store.addresses import database_of, with_database
 from understudy.store.database import Database
 from understudy.store.migrations import Connection, connect_owner, load_migrations
 
-ACTION = "database_restore"
+ACTION: Final = "database_restore"
 ACTOR = "guard"
 #: In the guard's store: the newest proven backup, as JSON ``{id, created_at}``; a plan names it.
 NEWEST_PROVEN = "backup:newest_proven"
@@ -63,18 +64,15 @@ def planned_backup(run: Restoration) -> str | None:
 
 
 def _proposed_backup(run: Restoration) -> str | None:
-    """Return what the newest plan of this attempt names, once it was begun or while it can be agreed to."""
-    begun = False
-    for entry in reversed(run.store.entries(run.incident)):
-        body = entry.body
-        if body.get("action") != ACTION or body.get("attempt") != run.attempt:
-            continue
-        begun = begun or entry.kind == "begun"
-        if entry.kind == "plan":
-            stands = begun or run.clock.now() < datetime.fromisoformat(body["expires_at"])
-            told = (step["plan"]["backup"] for step in body["plan"] if step["step"] == "precheck")
-            return next(told, None) if stands else None
-    return None
+    """Return what the newest plan names, where it is this attempt's and was begun or can be agreed to."""
+    entries = run.store.entries(run.incident)
+    plan = plans_of(entries).get(ACTION)
+    if plan is None or not (plan.begun or run.clock.now() < plan.expires_at):
+        return None
+    [body] = [entry.body for entry in entries if entry.seq == plan.seq]
+    if body["attempt"] != run.attempt:
+        return None
+    return next((step["plan"]["backup"] for step in body["plan"] if step["step"] == "precheck"), None)
 
 
 def evidence_of(run: Restoration, step: str) -> Mapping[str, Any] | None:

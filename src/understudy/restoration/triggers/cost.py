@@ -292,6 +292,6 @@ def _unusual(
     if distance is not None:
         return f"{distance:.1f} robust deviations above the usual" if distance > z else None
     usual = median(hours)
-    return (
-        f"more than {multiple:g} times the usual {told(round(usual))}" if value > multiple * usual else None
-    )
+    if value <= multiple * usual:
+        return None
+    return f"more than {multiple:g} times the usual {told(round(usual))}"
